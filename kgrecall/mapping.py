@@ -1,0 +1,94 @@
+"""How the columns of files become nodes and edges: the ``[[files]]`` part of a mapping file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+FileFormat = Literal["delimited", "parquet", "jsonl", "arrow", "recbole", "kgat"]
+TimeUnit = Literal["s", "ms", "us", "iso8601"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Strict):
+    """Where a value comes from. In TOML a bare string ``"age"`` stands for ``{ column = "age" }``."""
+
+    column: str
+    """Name of the column in the file (for files without a header: ``column_1``, ``column_2``, ...)."""
+    separator: str | None = None
+    """The cell holds a list, cut at this text (``A|B``)."""
+    unit: TimeUnit | None = None
+    """For times: seconds, milliseconds or microseconds since 1970 UTC, or ISO 8601 text. None: detected per file."""
+    timezone: str | None = None
+    """IANA zone of ISO 8601 times that carry no offset ("Europe/Berlin"); without it such a time is a bad cell."""
+    prefix: str = ""
+    """Put before every id from this column, to keep two id spaces apart in one label."""
+
+
+def _as_column(value: object) -> object:
+    return {"column": value} if isinstance(value, str) else value
+
+
+class NodeMapping(_Strict):
+    """Rows of a file that are nodes of one label."""
+
+    label: str
+    id: Column
+    properties: dict[str, Column] = Field(default_factory=dict)
+    """Property of the schema -> column of the file."""
+
+    _id = field_validator("id", mode="before")(_as_column)
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _columns(cls, value: object) -> object:
+        return {k: _as_column(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+class EdgeMapping(_Strict):
+    """Rows of a file that are edges of one relation. A list column on one side gives one edge per element."""
+
+    type: str
+    source: Column
+    target: Column
+    properties: dict[str, Column] = Field(default_factory=dict)
+    create: tuple[Literal["source", "target"], ...] = ()
+    """End nodes that are created from this column when absent; other absent end nodes send the row to quarantine."""
+
+    _ends = field_validator("source", "target", mode="before")(_as_column)
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _columns(cls, value: object) -> object:
+        return {k: _as_column(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+class FileMapping(_Strict):
+    """One file, or a glob of parts that look alike."""
+
+    path: str
+    """Relative to the data folder; may be a glob (``events/*.csv.gz``)."""
+    format: FileFormat = "delimited"
+    delimiter: str | None = None
+    """For ``delimited``; None: detected from the first line. May be longer than one character (``::``)."""
+    quote: str | None = '"'
+    """Quote character of ``delimited`` files; None (``quote = ""`` in TOML) when quotes are ordinary text."""
+    header: bool = True
+    """False: the first row is data, and columns are called ``column_1``, ``column_2``, ..."""
+    encoding: str | None = None
+    """Text encoding; None: UTF-8 (a byte-order mark is honoured)."""
+    null_values: tuple[str, ...] = ("",)
+    """Cell texts that mean "no value"."""
+    optional: bool = False
+    """A missing file is skipped instead of an error."""
+    nodes: tuple[NodeMapping, ...] = ()
+    edges: tuple[EdgeMapping, ...] = ()
+
+    @field_validator("quote", mode="before")
+    @classmethod
+    def _no_quote(cls, value: object) -> object:
+        return None if value == "" else value

@@ -1,0 +1,126 @@
+"""What a channel is: positions in, positions and scores out, always in batches.
+
+The engine turns a user's :class:`~kgrecall.types.Query` into one :class:`QueryBatch` (ids become positions once), asks each
+channel, fuses the :class:`Hits` and turns positions back into ids. A channel never sees an id, a store or torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
+
+
+@dataclass(frozen=True, slots=True)
+class QueryBatch:
+    """q queries as arrays.
+
+    Shapes: ``user_pos`` int64 (q,), -1 for a user that is not in the graph; the history of query i is
+    ``history_pos[history_indptr[i]:history_indptr[i + 1]]`` (int32 item positions, oldest first) beside
+    ``history_weight`` (float32 > 0); ``exclude_pos`` by ``exclude_indptr`` in the same way: items never to be returned for
+    query i (seen, excluded, outside its own allow list); ``mask`` bool (num_items,) or None: items that may be returned for any
+    query of the batch; ``text`` float32 (q, text_dim) or None: encoded query texts, a zero row where a query has none.
+    """
+
+    num_items: int
+    user_pos: IntArray
+    history_indptr: IntArray
+    history_pos: PosArray
+    history_weight: FloatArray
+    exclude_indptr: IntArray
+    exclude_pos: PosArray
+    mask: BoolArray | None = None
+    text: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.user_pos)
+
+    def history(self, i: int) -> tuple[PosArray, FloatArray]:
+        """Positions and weights of query i's history."""
+        part = slice(self.history_indptr[i], self.history_indptr[i + 1])
+        return self.history_pos[part], self.history_weight[part]
+
+    def excluded(self, i: int) -> PosArray:
+        return self.exclude_pos[self.exclude_indptr[i] : self.exclude_indptr[i + 1]]
+
+    def rows(self, start: int, stop: int) -> QueryBatch:
+        """The queries start .. stop - 1, as views."""
+        h = slice(self.history_indptr[start], self.history_indptr[stop])
+        e = slice(self.exclude_indptr[start], self.exclude_indptr[stop])
+        return replace(
+            self,
+            user_pos=self.user_pos[start:stop],
+            history_indptr=self.history_indptr[start : stop + 1] - h.start,
+            history_pos=self.history_pos[h],
+            history_weight=self.history_weight[h],
+            exclude_indptr=self.exclude_indptr[start : stop + 1] - e.start,
+            exclude_pos=self.exclude_pos[e],
+            text=None if self.text is None else self.text[start:stop],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """A channel's answer: ``positions`` int32 (q, k) and ``scores`` float32 (q, k), best first, ties by position.
+
+    Rows that have fewer than k candidates end in position -1 and score -inf. Positions of a row are distinct and eligible.
+    """
+
+    positions: PosArray
+    scores: FloatArray
+
+    @classmethod
+    def empty(cls, num_queries: int, k: int) -> Hits:
+        return cls(np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a channel gave an item: a walk over (label, position) nodes that ends in the item, and its share of the score.
+
+    ``nodes`` ("User", 3), ("Movie", 17), ("Genre", 2), ("Movie", 40); ``relations`` one between every two nodes, ``^`` in
+    front when walked against its direction; ``share`` 0..1 of the channel's score for this item.
+    """
+
+    nodes: tuple[tuple[str, int], ...]
+    relations: tuple[str, ...]
+    share: float
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """One way to find candidates. Immutable after construction and safe for concurrent calls."""
+
+    @property
+    def name(self) -> str: ...
+
+    def recall(self, queries: QueryBatch, k: int) -> Hits:
+        """At most k eligible items per query, best first; a query it cannot serve (no history, no text) gets none."""
+        ...
+
+    def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
+        """The strongest reasons for one item and one query (a batch of one), strongest first; empty when there is none."""
+        ...
+
+
+def top_k(scores: NDArray[np.float32], k: int) -> tuple[PosArray, FloatArray]:
+    """Positions and values of the k largest scores above -inf of one row, best first, ties by position.
+
+    Shapes: scores (n,) -> positions int32 (m,), scores float32 (m,), m <= k.
+    """
+    n = len(scores)
+    if k < n:
+        kth = np.partition(scores, n - k)[n - k]
+        above = np.flatnonzero(scores > kth)
+        equal = np.flatnonzero(scores == kth)[: k - len(above)]
+        chosen = np.concatenate([above, equal])
+    else:
+        chosen = np.arange(n)
+    chosen = chosen[scores[chosen] > -np.inf]
+    order = np.lexsort((chosen, -scores[chosen]))
+    chosen = chosen[order]
+    return chosen.astype(np.int32), scores[chosen]
