@@ -1,0 +1,66 @@
+# kgrecall: every target sets up what it needs and may be run twice.
+#   make demo            the main job on real data, no server      make demo STORE=neo4j   the same on a local Neo4j
+#   make test            the whole test suite                      make lint types         what CI checks first
+#   make bench           list the benchmarks                       make bench NAME=ingest  run one
+#   make PYTHON=python3.12 VENV=env ...                            another interpreter, another environment
+
+PYTHON ?= python3
+VENV   ?= .venv
+STORE  ?=
+NAME   ?=
+PY     := $(VENV)/bin/python
+UV     := $(VENV)/.uv/bin/uv
+
+.PHONY: help demo test lint types check bench render notebooks fuzz neo4j-stop clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+# One environment in the folder, filled by uv. uv itself is fetched with pip into a folder of its own, so that neither
+# python3-venv nor a writable system Python is needed.
+$(UV):
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/.uv uv
+
+$(PY): | $(UV)
+	$(UV) venv --quiet --allow-existing --seed --python $(PYTHON) $(VENV)
+
+# A torch that is there already and fits pyproject.toml (a CPU build, say) is kept: its version replaces the pin.
+define install
+	@$(PY) -c "import importlib.metadata as m, pathlib; pins = pathlib.Path('constraints.txt').read_text().splitlines(); \
+	here = [d.version for d in m.distributions() if (d.metadata['Name'] or '').lower() == 'torch']; \
+	fits = here and tuple(map(int, here[0].split('+')[0].split('.')[:2])) >= (2, 4); \
+	keep = ['torch==' + here[0] if fits and p.startswith('torch==') else p for p in pins]; \
+	pathlib.Path('$(VENV)/constraints.txt').write_text('\n'.join(keep) + '\n')"
+	$(UV) pip install --quiet --python $(PY) --constraint $(VENV)/constraints.txt --editable '.[$(1)]'
+	@touch $@
+endef
+
+$(VENV)/.ready-demo: pyproject.toml constraints.txt | $(PY)
+	$(call install,demo)
+
+$(VENV)/.ready-test: pyproject.toml constraints.txt | $(PY)
+	$(call install,test)
+
+demo: $(VENV)/.ready-demo
+	$(PY) -m kgrecall demo $(if $(STORE),--store $(STORE))
+
+test: $(VENV)/.ready-test
+	$(PY) -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/.ready-test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(VENV)/.ready-test
+	$(PY) -m mypy
+
+check: lint types test
+
+bench: $(VENV)/.ready-test
+	$(PY) -m tests.benchmarks $(NAME)
+
+neo4j-stop: $(VENV)/.ready-demo
+	$(PY) -m kgrecall neo4j stop
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
