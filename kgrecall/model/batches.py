@@ -1,0 +1,91 @@
+"""Batches of users: which items of a history speak for the user, and which are to be found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from kgrecall.types import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """q users, cut into visible history and targets.
+
+    Shapes: ``items`` int64 (n,), ``weight`` float32 (n,), histories end to end; ``offsets`` int64 (q,); ``target_user`` int64
+    (p,) rows of the batch; ``target_item`` int64 (p,); ``negatives`` int64 (m,), shared by all pairs, sorted.
+    """
+
+    items: Tensor
+    weight: Tensor
+    offsets: Tensor
+    target_user: Tensor
+    target_item: Tensor
+    negatives: Tensor
+
+
+class BatchSampler:
+    """Random batches that depend on (seed, epoch) alone, so a resumed run draws what an uninterrupted one would.
+
+    Args:
+        history: csr (num_users, num_items).
+        batch_size: users in a batch.
+        target_share: chance of each item of a history to be hidden as a target.
+        num_negatives: negatives drawn in proportion to ``degree ** negative_power``; the targets of the batch are added. The
+            whole catalogue is used when it is not larger than this.
+    """
+
+    def __init__(
+        self, history: sparse.csr_array, *, batch_size: int, target_share: float, num_negatives: int, negative_power: float
+    ) -> None:
+        self.history, self.batch_size, self.target_share = history, batch_size, target_share
+        self.num_negatives = num_negatives
+        self.users = np.flatnonzero(np.diff(history.indptr) >= 2)
+        degree = np.bincount(history.indices, minlength=history.shape[1])
+        self._cumulative = np.cumsum(np.where(degree > 0, degree.astype(np.float64) ** negative_power, 0.0))
+
+    def __len__(self) -> int:
+        return -(-len(self.users) // self.batch_size)
+
+    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([seed, epoch])
+        users = rng.permutation(self.users)
+        for start in range(0, len(users), self.batch_size):
+            yield self._batch(users[start : start + self.batch_size], rng)
+
+    def _batch(self, users: IntArray, rng: np.random.Generator) -> Batch:
+        flat, user, offsets = flat_rows(self.history, users)
+        draw = rng.random(len(flat))
+        first = np.minimum.reduceat(draw, offsets)[user] == draw  # at least one target ...
+        last = np.maximum.reduceat(draw, offsets)[user] == draw  # ... and at least one visible item
+        hidden = ((draw < self.target_share) | first) & ~last
+        items = self.history.indices[flat].astype(np.int64)
+        targets = items[hidden]
+        return Batch(
+            items=torch.from_numpy(items[~hidden]),
+            weight=torch.from_numpy(self.history.data[flat][~hidden]),
+            offsets=torch.from_numpy(np.searchsorted(user[~hidden], np.arange(len(users)))),
+            target_user=torch.from_numpy(user[hidden]),
+            target_item=torch.from_numpy(targets),
+            negatives=torch.from_numpy(self._negatives(targets, rng)),
+        )
+
+    def _negatives(self, targets: IntArray, rng: np.random.Generator) -> IntArray:
+        num_items = self.history.shape[1]
+        if self.num_negatives >= num_items:
+            return np.arange(num_items)
+        drawn = np.searchsorted(self._cumulative, rng.random(self.num_negatives) * self._cumulative[-1], side="right")
+        return np.union1d(drawn, targets)
+
+
+def flat_rows(matrix: sparse.csr_array, rows: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Positions of the entries of some rows, end to end; for each its row in the selection; where each row begins."""
+    counts = np.diff(matrix.indptr)[rows].astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+    row = np.repeat(np.arange(len(rows)), counts)
+    return matrix.indptr[rows].astype(np.int64)[row] + np.arange(len(row)) - offsets[row], row, offsets

@@ -1,0 +1,103 @@
+"""What a model is trained on: plain arrays, already cut to what training may see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import sparse
+
+from kgrecall.errors import ConfigError, ShapeError, Shown
+from kgrecall.types import FloatArray, Interactions
+
+
+class Incidence(Protocol):
+    """Item-attribute edges of one relation, as :class:`kgrecall.graph.knowledge.Incidence` holds them.
+
+    Shapes: ``matrix`` csr float32 (num_items, num_nodes(label)); ``reverse`` when the stored edge points attribute -> item.
+    """
+
+    @property
+    def relation(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def matrix(self) -> sparse.csr_array: ...
+    @property
+    def reverse(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInputs:
+    """Training events, knowledge and text of one catalogue.
+
+    Shapes: ``text`` float32 (num_items, text_dim) or None, a zero row where an item has no text; every incidence has num_items
+    rows; an incidence whose ``label`` equals ``item_label`` links items to items and is square.
+
+    Raises:
+        ShapeError: when the parts do not describe the same catalogue.
+        ConfigError: when there is nothing to learn from.
+    """
+
+    interactions: Interactions
+    knowledge: Sequence[Incidence] = ()
+    text: FloatArray | None = None
+    item_label: str = "Item"
+
+    def __post_init__(self) -> None:
+        if not len(self.interactions):
+            raise ConfigError(
+                "ModelInputs.interactions",
+                expected="at least one event",
+                got=Shown("none"),
+                remedy="Import interactions first, or cut the training period less tightly.",
+            )
+        if self.text is not None and (self.text.ndim != 2 or len(self.text) != self.num_items):
+            raise ShapeError(
+                "ModelInputs.text",
+                expected=f"float32 ({self.num_items}, text_dim)",
+                got=self.text.shape,
+                remedy="Encode one text per item, in the order of the item vocabulary.",
+            )
+        if self.text is not None and not np.isfinite(self.text).all():
+            raise ShapeError(
+                "ModelInputs.text",
+                expected="finite numbers",
+                got=Shown("NaN or infinity"),
+                remedy="Encode the texts again; a zero row stands for an item without text.",
+            )
+        self._check_knowledge()
+
+    def _check_knowledge(self) -> None:
+        widths: dict[str, int] = {self.item_label: self.num_items}
+        for part in self.knowledge:
+            rows, columns = part.matrix.shape
+            if rows != self.num_items or columns != widths.setdefault(part.label, columns):
+                raise ShapeError(
+                    f"ModelInputs.knowledge: {part.relation}",
+                    expected=f"({self.num_items}, {widths[part.label]}) for label {part.label}",
+                    got=part.matrix.shape,
+                    remedy="Take all incidences from one snapshot.",
+                )
+
+    @property
+    def num_users(self) -> int:
+        return self.interactions.num_users
+
+    @property
+    def num_items(self) -> int:
+        return self.interactions.num_items
+
+    @property
+    def node_sizes(self) -> dict[str, int]:
+        """Number of nodes of each knowledge label apart from the items, in order of first appearance."""
+        return {part.label: part.matrix.shape[1] for part in self.knowledge if part.label != self.item_label}
+
+    def history(self) -> sparse.csr_array:
+        """Who met what: csr float32 (num_users, num_items), events of one pair summed, columns sorted."""
+        events = self.interactions
+        matrix = sparse.coo_array((events.weight, (events.user_pos, events.item_pos)), (self.num_users, self.num_items)).tocsr()
+        matrix.sum_duplicates()
+        return matrix.astype(np.float32)
