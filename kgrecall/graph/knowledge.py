@@ -1,0 +1,47 @@
+"""What the graph knows about items, as one sparse matrix per relation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from scipy.sparse import csr_array
+
+from kgrecall.graph.snapshot import GraphSnapshot
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Incidence:
+    """One relation between items and the nodes of one label.
+
+    ``matrix`` float32 (num_items, num_nodes(label)): the weight of the edge between item and node, parallel edges added up.
+    ``reverse`` is True when the stored edge points from the node to the item. ``label`` is the item label for relations
+    between items (sequel, also bought): then row and column are the source and the target of the stored edge.
+    """
+
+    relation: str
+    label: str
+    matrix: csr_array[Any]
+    reverse: bool
+
+    @property
+    def name(self) -> str:
+        """The relation as read from the item: ``^`` in front when the stored edge points at the item."""
+        return f"^{self.relation}" if self.reverse else self.relation
+
+
+def item_knowledge(snapshot: GraphSnapshot) -> tuple[Incidence, ...]:
+    """Every non-empty knowledge relation with an item at one end, in the order of ``snapshot.relations``.
+
+    Edges between items and users are not knowledge about items, whatever their role, and are left out.
+    """
+    item, user = snapshot.schema.item_label, snapshot.schema.user_label
+    found = []
+    for (source, relation, target), edges in snapshot.with_role("knowledge").items():
+        if edges.num_edges == 0 or user in (source, target):
+            continue
+        if source == item:
+            found.append(Incidence(relation, target, edges.forward(), reverse=False))
+        elif target == item:
+            found.append(Incidence(relation, source, edges.backward(), reverse=True))
+    return tuple(found)

@@ -1,0 +1,152 @@
+"""Cut a list of events into train, valid and test. Every event goes into exactly one part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgrecall.errors import ConfigError, Shown
+from kgrecall.graph.adjacency import MISSING_TIME
+from kgrecall.types import BoolArray, IntArray, Interactions
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three parts of one list of events, each in the order of that list."""
+
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+
+
+def split_by_time(interactions: Interactions, *, valid: float = 0.1, test: float = 0.1) -> Split:
+    """One cut in time for all users: the model is asked about a future that nobody's training events reach into.
+
+    The cuts stand at the quantiles of all event times. Events of the same time stay together, in the later part, so that valid
+    and test may be somewhat larger than asked for. Events without a time belong to train.
+
+    Args:
+        valid, test: shares of the events, together below 1.
+
+    Raises:
+        ConfigError: the shares are impossible, the events have no times, or too few different ones to leave any for train.
+    """
+    _check_shares(interactions, valid, test)
+    time = _times(interactions)
+    ordered = np.sort(time[time != MISSING_TIME])
+    n = len(ordered)
+    num_test, num_valid = round(test * n), round(valid * n)
+    in_test = time >= _cut(ordered, n - num_test)
+    in_valid = (time >= _cut(ordered, n - num_test - num_valid)) & ~in_test
+    if (in_test | in_valid).all():
+        raise ConfigError(
+            "interactions.time",
+            expected="different times, so that some events come before the others",
+            got=Shown(f"{len(np.unique(ordered))} different time(s) in {n} events"),
+            remedy="Use split_random, or split_last.",
+        )
+    return _parts(interactions, in_valid, in_test)
+
+
+def split_last(interactions: Interactions, *, valid: int = 1, test: int = 1) -> Split:
+    """The last events of each user: the latest ``test`` for test, the ``valid`` before them for valid.
+
+    Equal times are ordered by item position. A user always keeps an event in train: with too few events test is served
+    first, then valid. The graph is not cut at one time: other users' later events can be seen in training.
+
+    Args:
+        valid, test: events per user, 0 or more.
+
+    Raises:
+        ConfigError: a count is negative, or the events have no times.
+    """
+    for name, count in (("valid", valid), ("test", test)):
+        if count < 0:
+            raise ConfigError(name, expected="a count of 0 or more", got=count, remedy="Say how many events per user.")
+    _check_any(interactions)
+    time = _times(interactions)
+    order = np.lexsort((interactions.item_pos, time, interactions.user_pos))
+    user = interactions.user_pos[order]
+    per_user = np.bincount(user, minlength=interactions.num_users)
+    before = np.cumsum(per_user) - per_user
+    from_end = np.empty(len(order), np.int64)
+    from_end[order] = (before + per_user)[user] - 1 - np.arange(len(order))
+    most = per_user[interactions.user_pos] - 1
+    in_test = from_end < np.minimum(test, most)
+    in_valid = (from_end < np.minimum(test + valid, most)) & ~in_test
+    return _parts(interactions, in_valid, in_test)
+
+
+def split_random(interactions: Interactions, *, valid: float = 0.1, test: float = 0.1, seed: int) -> Split:
+    """Events drawn at random. It lets the future into training; use it where there are no times.
+
+    Args:
+        valid, test: shares of the events, together below 1.
+        seed: equal seeds give equal parts.
+
+    Raises:
+        ConfigError: the shares are impossible.
+    """
+    _check_shares(interactions, valid, test)
+    n = len(interactions)
+    place = np.random.default_rng(seed).permutation(n)
+    num_test, num_valid = round(test * n), round(valid * n)
+    return _parts(interactions, (place >= num_test) & (place < num_test + num_valid), place < num_test)
+
+
+def new_pairs(events: Interactions, seen: Interactions) -> Interactions:
+    """The events whose user-item pair is not in ``seen``, the first of each pair.
+
+    Where items of the past are not recommended again, these are the events that can be predicted at all.
+    """
+    pairs = _pairs(events)
+    _, first = np.unique(pairs, return_index=True)
+    first.sort()
+    return events.take(first[~np.isin(pairs[first], _pairs(seen))])
+
+
+def _pairs(events: Interactions) -> IntArray:
+    return events.user_pos * events.num_items + events.item_pos
+
+
+def _cut(ordered: IntArray, first: int) -> int | float:
+    """The time from which on events are cut off; infinity when none are."""
+    return int(ordered[first]) if first < len(ordered) else np.inf
+
+
+def _parts(interactions: Interactions, in_valid: BoolArray, in_test: BoolArray) -> Split:
+    train = interactions.take(~(in_valid | in_test))
+    return Split(train, interactions.take(in_valid), interactions.take(in_test))
+
+
+def _times(interactions: Interactions) -> IntArray:
+    if interactions.time is None:
+        raise ConfigError(
+            "interactions.time",
+            expected="a time per event",
+            got=Shown("none"),
+            remedy="Name the time property in the mapping file, or use split_random.",
+        )
+    return interactions.time
+
+
+def _check_any(interactions: Interactions) -> None:
+    if len(interactions) == 0:
+        raise ConfigError(
+            "interactions",
+            expected="at least one event",
+            got=Shown("none"),
+            remedy='Ingest a relation with role = "interaction" first.',
+        )
+
+
+def _check_shares(interactions: Interactions, valid: float, test: float) -> None:
+    _check_any(interactions)
+    if not (valid >= 0 and test >= 0 and valid + test < 1):
+        raise ConfigError(
+            "valid, test",
+            expected="shares of 0 or more that leave something for train",
+            got=(valid, test),
+            remedy="For instance valid=0.1, test=0.1.",
+        )
