@@ -127,8 +127,8 @@ def _best(scores: FloatArray, k: int) -> NDArray[np.intp]:
     else:
         chosen = np.arange(len(scores))
     chosen = chosen[scores[chosen] > -np.inf]
-    order: NDArray[np.intp] = np.lexsort((chosen, -scores[chosen]))
-    return chosen[order]
+    best: NDArray[np.intp] = chosen[np.lexsort((chosen, -scores[chosen]))]
+    return best
 
 
 def padded(num_queries: int, k: int) -> tuple[PosArray, FloatArray]:

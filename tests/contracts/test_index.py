@@ -10,9 +10,16 @@ import pytest
 
 from kgrecall.errors import ConfigError, KGRecallError, ShapeError
 from kgrecall.index.base import EXACT, ExactIndex, VectorIndex
+from kgrecall.index.faiss import FaissConfig, FaissIndex
 
 Builder = Callable[[np.ndarray], VectorIndex]
-BUILDERS: dict[str, Builder] = {"numpy": ExactIndex}
+BUILDERS: dict[str, Builder] = {
+    "numpy": ExactIndex,
+    "flat": lambda base: FaissIndex.build(base, FaissConfig(kind="flat")),
+    "fp16": lambda base: FaissIndex.build(base, FaissConfig(kind="fp16")),
+    "ivf": lambda base: FaissIndex.build(base, FaissConfig(kind="ivf", num_probes=2)),
+    "hnsw": lambda base: FaissIndex.build(base, FaissConfig(kind="hnsw")),
+}
 
 
 @pytest.fixture(params=sorted(BUILDERS))

@@ -1,0 +1,302 @@
+"""Vector search by FAISS, behind the promises of :class:`~kgrecall.index.base.VectorIndex`.
+
+Douze et al., "The Faiss library", 2024 (arXiv:2401.08281); HNSW: Malkov and Yashunin, 2018 (arXiv:1603.09320).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kgrecall.errors import ArtifactError, BudgetExceeded, ConfigError, CorruptArtifact, Shown
+from kgrecall.index.base import (
+    ADD,
+    EXACT,
+    REMOVE,
+    SAVE,
+    check_k,
+    check_mask,
+    check_vectors,
+    extend_live,
+    padded,
+    without,
+)
+from kgrecall.index.faiss_config import FaissConfig as FaissConfig
+from kgrecall.types import BoolArray, FloatArray, PosArray, Progress, no_progress
+
+_TRAIN_POINTS_PER_LIST = 64
+_FP16_MAX = 65504.0
+_ADD_BLOCK = 65_536
+
+
+class _Saved(BaseModel):
+    """What lies beside the index file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    config: FaissConfig
+    num_vectors: int
+    dim: int
+    num_bytes: int
+
+
+class FaissIndex:
+    """An immutable FAISS index over inner products. Made by :meth:`build` or :meth:`load`.
+
+    Tight masks are searched exactly, whatever the kind; an approximate search that comes back with less than it owes is
+    repeated exactly. Removed vectors stay in memory behind a mask until the index is built anew. A search uses one thread:
+    requests run beside each other instead of each taking every core.
+    """
+
+    def __init__(self, index: Any, config: FaissConfig, live: BoolArray | None = None) -> None:
+        self._index, self._live, self.config = index, live, config
+
+    @classmethod
+    def build(
+        cls,
+        vectors: FloatArray,
+        config: FaissConfig | None = None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+        progress: Progress = no_progress,
+    ) -> FaissIndex:
+        """An index of ``vectors`` float32 (n, dim); vector i gets position i.
+
+        The same seed gives the same index; with more than one thread hnsw may differ from run to run.
+
+        Raises:
+            ShapeError: wrong shape or dtype, or a vector with NaN or infinity (its row is named).
+            ConfigError: settings that FAISS refuses, or values beyond the range of fp16.
+            BudgetExceeded: not enough memory.
+        """
+        vectors = check_vectors("vectors", vectors)
+        config = (config or FaissConfig()).resolved(len(vectors))
+        _check_range(vectors, config)
+        try:
+            with _omp_threads(threads):
+                index = _empty_index(vectors.shape[1], config)
+                if config.kind == "ivf":
+                    index.cp.seed = seed
+                    index.cp.max_points_per_centroid = _TRAIN_POINTS_PER_LIST
+                    progress("build index: cluster", 0, None)
+                if len(vectors):
+                    index.train(vectors)
+                for start in range(0, len(vectors), _ADD_BLOCK):
+                    index.add(vectors[start : start + _ADD_BLOCK])
+                    progress("build index", index.ntotal, len(vectors))
+        except MemoryError as error:
+            raise BudgetExceeded(
+                "FaissIndex.build",
+                expected="enough memory for the vectors",
+                got=vectors.shape,
+                remedy="Use kind='fp16', which needs half of it.",
+            ) from error
+        except RuntimeError as error:
+            raise ConfigError(
+                "FaissConfig", expected="settings that FAISS accepts", got=Shown(str(error)), remedy="Use the defaults."
+            ) from error
+        return cls(index, config)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        common = frozenset({ADD, REMOVE, SAVE})
+        return common | {EXACT} if self.config.kind in ("flat", "fp16") else common
+
+    @property
+    def num_vectors(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        return int(self._index.d)
+
+    def search(self, queries: FloatArray, k: int, *, mask: BoolArray | None = None) -> tuple[PosArray, FloatArray]:
+        """See :meth:`~kgrecall.index.base.VectorIndex.search`."""
+        queries = check_vectors("queries", queries, dim=self.dim)
+        positions, scores = padded(len(queries), check_k(k))
+        eligible = check_mask(mask, self._live, self.num_vectors)
+        count = self.num_vectors if eligible is None else int(np.count_nonzero(eligible))
+        want = min(k, count)
+        if not want or not len(queries):
+            return positions, scores
+        scan = _Scan(self._index, self.config, eligible, count)
+        zero = ~queries.any(axis=1)
+        if zero.any():
+            positions[zero, :want] = np.arange(want) if eligible is None else np.flatnonzero(eligible)[:want]
+            scores[zero, :want] = 0
+        rest = np.flatnonzero(~zero)
+        with _omp_threads(1):
+            positions[rest, :want], scores[rest, :want] = scan.nearest(queries[rest], want)
+        return positions, scores
+
+    def add(self, vectors: FloatArray) -> FaissIndex:
+        """See :meth:`~kgrecall.index.base.VectorIndex.add`. Copies the index; lists of ivf keep their centres."""
+        vectors = check_vectors("vectors", vectors, dim=self.dim)
+        _check_range(vectors, self.config)
+        # Not clone_index: a clone of a memory-mapped index shares its pages, and FAISS aborts the process on add.
+        index = faiss.deserialize_index(faiss.serialize_index(self._index))
+        with _omp_threads(1):
+            if not index.is_trained:
+                index.train(vectors)
+            index.add(vectors)
+        return FaissIndex(index, self.config, extend_live(self._live, int(index.ntotal)))
+
+    def remove(self, positions: NDArray[np.integer[Any]]) -> FaissIndex:
+        """See :meth:`~kgrecall.index.base.VectorIndex.remove`. Shares the vectors with this index."""
+        return FaissIndex(self._index, self.config, without(self._live, positions, self.num_vectors))
+
+    def save(self, folder: Path) -> None:
+        """Write ``index.faiss``, ``index.json`` and, when vectors were removed, ``live.npy`` into the folder.
+
+        Raises:
+            ArtifactError: the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        file, beside = folder / "index.faiss", folder / "index.faiss.part"
+        try:
+            # Renamed into place: this very index may be memory-mapped from that file.
+            faiss.write_index(self._index, str(beside))
+            beside.replace(file)
+        except (RuntimeError, OSError) as error:
+            raise ArtifactError(
+                str(file), expected="a writable file", got=Shown(str(error)), remedy="Free space or choose another folder."
+            ) from error
+        saved = _Saved(config=self.config, num_vectors=self.num_vectors, dim=self.dim, num_bytes=file.stat().st_size)
+        (folder / "index.json").write_text(saved.model_dump_json(indent=1), encoding="utf-8")
+        (folder / "live.npy").unlink(missing_ok=True)
+        if self._live is not None:
+            np.save(folder / "live.npy", self._live)
+
+    @classmethod
+    def load(cls, folder: Path, *, mmap: bool = True) -> FaissIndex:
+        """Open what :meth:`save` wrote; memory-mapped, processes share one copy and opening takes milliseconds.
+
+        Raises:
+            CorruptArtifact: a file is missing, cut or not what was saved.
+        """
+        file = folder / "index.faiss"
+        try:
+            saved = _Saved.model_validate_json((folder / "index.json").read_bytes())
+            got: object = (saved.num_bytes, saved.num_vectors, saved.dim)
+            index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mmap else 0)
+            found = (file.stat().st_size, int(index.ntotal), int(index.d))
+            live = np.load(folder / "live.npy") if (folder / "live.npy").exists() else None
+            if found == got and (live is None or (live.shape == found[1:2] and live.dtype == np.bool_)):
+                return cls(index, saved.config, live)
+            problem = f"bytes, vectors, dim {found} instead of {got}"
+        except (OSError, ValueError, EOFError, RuntimeError, MemoryError, ValidationError) as error:
+            problem = str(error)
+        raise CorruptArtifact(
+            str(folder), expected="an index as it was saved", got=Shown(problem), remedy="Build the index again."
+        )
+
+
+class _Scan:
+    """One search call: which vectors are eligible, and how each kind is asked for them."""
+
+    def __init__(self, index: Any, config: FaissConfig, eligible: BoolArray | None, count: int) -> None:
+        self._index, self._config, self._count = index, config, count
+        self._selector: Any = None
+        if eligible is not None and count < len(eligible):
+            self._selector = faiss.IDSelectorBitmap(np.packbits(eligible, bitorder="little"))
+        self._share = count / index.ntotal
+
+    def nearest(self, queries: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
+        """The k <= count best of each query, best first, ties by position; (q, k) both."""
+        params = self._approximate(k)
+        if params is None:
+            return self._exact(queries, k)
+        scores, positions = self._index.search(queries, k, params=params)
+        short = np.flatnonzero((positions < 0).any(axis=1))
+        if len(short):
+            positions[short], scores[short] = self._exact(queries[short], k)
+        return _ordered(positions, scores)
+
+    def _approximate(self, k: int) -> Any:
+        """Parameters of an approximate search that still finds enough, or None where only an exact search does."""
+        if self._config.kind == "ivf":
+            # A mask thins every list alike: probing 1 / share times as many lists scores as many vectors as without it.
+            probes = math.ceil((self._config.num_probes or 1) / self._share)
+            return None if probes >= self._index.nlist else faiss.SearchParametersIVF(nprobe=probes, sel=self._selector)
+        if self._config.kind == "hnsw" and self._share >= self._config.hnsw_exact_below:
+            depth = math.ceil(max(self._config.hnsw_search_depth, k) / self._share)
+            return faiss.SearchParametersHNSW(efSearch=depth, sel=self._selector)
+        return None
+
+    def _exact(self, queries: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
+        """FAISS cuts ties at the last place as it likes: ask for one more, and for all ties where there are any."""
+        positions, scores = self._all(queries, min(k + 1, self._count))
+        if k == self._count:
+            return positions, scores
+        for row in np.flatnonzero(scores[:, k - 1] == scores[:, k]):
+            one = slice(row, row + 1)
+            more, more_scores = positions[one], scores[one]
+            while more_scores[0, k - 1] == more_scores[0, -1] and more.shape[1] < self._count:
+                more, more_scores = self._all(queries[one], min(4 * more.shape[1], self._count))
+            positions[row, :k], scores[row, :k] = more[0, :k], more_scores[0, :k]
+        return positions[:, :k], scores[:, :k]
+
+    def _all(self, queries: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
+        """The k best of each query among all eligible vectors."""
+        index = self._index
+        if self._config.kind == "ivf":
+            params = faiss.SearchParametersIVF(nprobe=index.nlist, sel=self._selector)
+        else:
+            params = faiss.SearchParameters(sel=self._selector)
+            index = faiss.downcast_index(index.storage) if self._config.kind == "hnsw" else index
+        scores, positions = index.search(queries, k, params=params)
+        return _ordered(positions, scores)
+
+
+def _ordered(positions: NDArray[np.int64], scores: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+    order = np.lexsort((positions, -scores), axis=-1)
+    return np.take_along_axis(positions, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def _empty_index(dim: int, config: FaissConfig) -> Any:
+    descriptions = {
+        "flat": "Flat",
+        "fp16": "SQfp16",
+        "ivf": f"IVF{config.num_lists},Flat",
+        "hnsw": f"HNSW{config.hnsw_neighbors}",
+    }
+    index = faiss.index_factory(dim, descriptions[config.kind], faiss.METRIC_INNER_PRODUCT)
+    if config.kind == "hnsw":
+        index.hnsw.efConstruction = config.hnsw_build_depth
+    return index
+
+
+def _check_range(vectors: FloatArray, config: FaissConfig) -> None:
+    if config.kind != "fp16" or not len(vectors):
+        return
+    largest = float(np.abs(vectors).max())
+    if largest > _FP16_MAX:
+        raise ConfigError(
+            "FaissConfig.kind",
+            expected=f"values up to {_FP16_MAX:.0f} for fp16",
+            got=largest,
+            remedy="Use kind='flat', or normalise the vectors.",
+        )
+
+
+@contextmanager
+def _omp_threads(threads: int) -> Iterator[None]:
+    """Limit OpenMP for the calling thread only (the setting is per thread), and put the old limit back."""
+    if threads < 1:
+        raise ConfigError("threads", expected="an integer >= 1", got=threads, remedy="Pass the number of threads to use.")
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
