@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import pyarrow as pa
 
 from kgrecall.errors import NotBuilt, SchemaError, Shown, nearest
 from kgrecall.graph import events
+from kgrecall.graph import snapshot_files as files
 from kgrecall.graph.adjacency import MISSING_TIME, Adjacency
 from kgrecall.graph.fingerprint import add_column, add_numbers, add_text, new_digest
 from kgrecall.graph.identity import Placement, place
@@ -151,6 +153,54 @@ class GraphSnapshot:
             if edges.time is not None:
                 add_numbers(digest, edges.time)
         return digest.hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        """Write the snapshot to a new folder, which appears whole or not at all.
+
+        Raises:
+            ConfigError: the folder exists already and is not empty, or cannot be written.
+        """
+        with files.new_folder(Path(folder)) as path:
+            files.write_nodes(path, self.vocabularies, self.properties)
+            relations = files.write_relations(path, self.relations)
+            facts = {
+                "fingerprint": self.fingerprint,
+                "version": self.version,
+                "schema": self.schema.to_json(),
+                "labels": {label: ids.fingerprint for label, ids in self.vocabularies.items()},
+                "relations": relations,
+                "origins": [self.origins[edge_type] for edge_type in self.relations],
+                "counts": {name: asdict(count) for name, count in self.counts.items()},
+            }
+            files.write_manifest(path, facts)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, mmap: bool = True, verify: bool = True) -> GraphSnapshot:
+        """Open what :meth:`save` wrote.
+
+        Args:
+            mmap: leave the arrays in the files and read what is used; otherwise read all into memory.
+            verify: compare the sha256 of every file; turn it off only when somebody else has just done so.
+
+        Raises:
+            CorruptArtifact: a file is missing or differs from its checksum; names it.
+            StaleArtifact: written by a version of kgrecall with another format.
+        """
+        path = Path(folder)
+        facts = files.read_manifest(path, verify=verify)
+        vocabularies, properties = files.read_nodes(path, list(facts["labels"]))
+        relations = files.read_relations(path, facts["relations"], mmap=mmap)
+        snapshot = cls(
+            GraphSchema.from_json(facts["schema"]),
+            facts["version"],
+            vocabularies,
+            relations,
+            dict(zip(relations, facts["origins"], strict=True)),
+            properties,
+            {name: EdgeCounts(**count) for name, count in facts["counts"].items()},
+        )
+        snapshot.__dict__["fingerprint"] = facts["fingerprint"]  # known: no need to hash everything again
+        return snapshot
 
 
 def take_snapshot(store: GraphStore, schema: GraphSchema, *, progress: Progress = no_progress) -> GraphSnapshot:
