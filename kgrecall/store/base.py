@@ -59,7 +59,7 @@ class GraphStore(Protocol):
     """A property graph that survives the process.
 
     Writes are idempotent upserts by key, atomic per call. Absent columns are left as they are; a null in a given column
-    clears the property. Labels, relations and properties must belong to the applied schema (SchemaError names the nearest).
+    clears the property; NaN is a null. Labels, relations and properties must belong to the applied schema (SchemaError names the nearest).
     All calls may raise StoreError's family.
     """
 
@@ -69,7 +69,10 @@ class GraphStore(Protocol):
         ...
 
     def apply_schema(self, schema: GraphSchema) -> None:
-        """Create keys, constraints and indexes; repeatable. A later schema may add labels, relations and properties."""
+        """Create keys, constraints and indexes; repeatable. A later schema may add labels, relations and properties.
+
+        A store may put an index off until there is data: :func:`kgrecall.store.ingest.ingest` calls this again at its end.
+        """
         ...
 
     @property
@@ -84,7 +87,12 @@ class GraphStore(Protocol):
     def upsert_edges(
         self, edge_type: str, sources: pa.StringArray, targets: pa.StringArray, columns: Mapping[str, pa.Array]
     ) -> WriteStats:
-        """Create or update edges by (source, target, the key properties of the relation). The last of equal keys wins."""
+        """Create or update edges by (source, target, the key properties of the relation). The last of equal keys wins.
+
+        Where the relation has a time property outside its key, and ``columns`` gives it, event time decides instead: a
+        record never overwrites a later one, in whatever order they arrive (no time counts as the earliest; of equal times
+        the last wins). Every key property must be given, without nulls (ConstraintViolated).
+        """
         ...
 
     def delete_nodes(self, label: str, keys: pa.StringArray) -> int:
@@ -125,7 +133,9 @@ class GraphStore(Protocol):
     ) -> Ragged:
         """Live, read-your-writes neighbours of each key (an unknown key has none), at most ``limit`` per key.
 
-        ``newest_first`` orders by the relation's time property, descending (Unsupported when it has none); otherwise by id.
+        ``newest_first`` orders by the relation's time property, descending, unknown times last (Unsupported when it has
+        none); then and otherwise by id, then by key. ``direction="in"``: ``keys`` are of the target label. ``"both"`` is for
+        relations within one label (Unsupported otherwise); a loop is met once.
         """
         ...
 
