@@ -76,11 +76,14 @@ class NodeType(_Strict):
     role: NodeRole = "entity"
     title: str | None = None
     """The property that people read as the node's name."""
+    described_by: tuple[str, ...] = ()
+    """Properties of type string or strings (genres, tags) that are encoded together with those of type text."""
     properties: dict[PropertyName, PropertyType] = Field(default_factory=dict)
 
     @property
     def text_fields(self) -> tuple[str, ...]:
-        return tuple(name for name, kind in self.properties.items() if kind == "text")
+        """The properties that describe a node in words: those of type text, then ``described_by``."""
+        return tuple(name for name, kind in self.properties.items() if kind == "text") + self.described_by
 
 
 class EdgeTypeSpec(_Strict):
@@ -248,6 +251,9 @@ def _check_references(schema: GraphSchema, origin: str) -> None:
     for label, spec in schema.nodes.items():
         if spec.title is not None:
             _must_know(spec.title, spec.properties, f"{origin}: nodes.{label}.title", "a property of this label")
+        for prop in spec.described_by:
+            words = {name: kind for name, kind in spec.properties.items() if kind in ("string", "strings")}
+            _must_know(prop, words, f"{origin}: nodes.{label}.described_by", "a string or strings property of this label")
     for name, edge in schema.edges.items():
         _check_edge(schema, name, edge, origin)
     for i, file in enumerate(schema.files):

@@ -133,7 +133,8 @@ class GraphSnapshot:
         columns = [self.properties[label].column(name).to_pylist() for name in fields]
         if not columns:
             return [""] * self.num_nodes(label)
-        return ["\n".join(part for part in parts if part) for parts in zip(*columns, strict=True)]
+        words = [[", ".join(value) if isinstance(value, list) else value for value in column] for column in columns]
+        return ["\n".join(part for part in parts if part) for parts in zip(*words, strict=True)]
 
     @cached_property
     def fingerprint(self) -> str:
