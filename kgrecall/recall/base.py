@@ -6,8 +6,9 @@ channel, fuses the :class:`Hits` and turns positions back into ids. A channel ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,15 @@ class Hits:
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """What the graph calls the ends of an interaction: the labels of users and items, and the relation between them."""
+
+    user: str = "User"
+    item: str = "Item"
+    interaction: str = "INTERACTED"
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Why a channel gave an item: a walk over (label, position) nodes that ends in the item, and its share of the score.
 
@@ -112,15 +122,38 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[PosArray, FloatArray]:
 
     Shapes: scores (n,) -> positions int32 (m,), scores float32 (m,), m <= k.
     """
-    n = len(scores)
-    if k < n:
-        kth = np.partition(scores, n - k)[n - k]
-        above = np.flatnonzero(scores > kth)
-        equal = np.flatnonzero(scores == kth)[: k - len(above)]
-        chosen = np.concatenate([above, equal])
-    else:
-        chosen = np.arange(n)
-    chosen = chosen[scores[chosen] > -np.inf]
-    order = np.lexsort((chosen, -scores[chosen]))
-    chosen = chosen[order]
-    return chosen.astype(np.int32), scores[chosen]
+    positions = np.flatnonzero(scores > -np.inf)
+    return top_k_of(positions, scores[positions], k)
+
+
+def top_k_of(positions: NDArray[np.integer[Any]], scores: FloatArray, k: int) -> tuple[PosArray, FloatArray]:
+    """The k largest of sparse scores, best first, ties by position.
+
+    Shapes: positions (n,) distinct, in any order, scores float32 (n,) without NaN -> int32 (m,), float32 (m,), m = min(k, n).
+    """
+    if len(scores) > k:
+        # The smallest k of the negated scores: selecting from the crowded low end is up to 40 times slower on ties.
+        kth = -np.partition(-scores, k - 1)[k - 1]
+        kept = np.flatnonzero(scores >= kth)
+        positions, scores = positions[kept], scores[kept]
+    order = np.lexsort((positions, -scores))[:k]
+    return positions[order].astype(np.int32), scores[order]
+
+
+def collect(queries: QueryBatch, k: int, score: Callable[[QueryBatch, int], tuple[PosArray, FloatArray]]) -> Hits:
+    """Hits of a channel that scores one query at a time.
+
+    Args:
+        score: ``score(queries, i)`` gives distinct positions and their scores for query i; scores <= 0 mean "not a candidate".
+            It must already leave out ``queries.excluded(i)``; the mask is applied here.
+    """
+    hits = Hits.empty(len(queries), k)
+    for i in range(len(queries)):
+        positions, scores = score(queries, i)
+        keep = scores > 0
+        if queries.mask is not None:
+            keep &= queries.mask[positions]
+        positions, scores = top_k_of(positions[keep], scores[keep], k)
+        hits.positions[i, : len(positions)] = positions
+        hits.scores[i, : len(positions)] = scores
+    return hits

@@ -1,0 +1,137 @@
+"""Channel weights chosen on validation data by coordinate search over cached hits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from kgrecall.errors import ConfigError, Shown
+from kgrecall.recall.base import Hits
+from kgrecall.recall.rank_fusion import FusionConfig, merge_keys
+from kgrecall.types import BoolArray, FloatArray, IntArray
+
+_STEPS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 4.0)
+_MAX_PASSES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFusion:
+    """The chosen configuration, the value of its measure on the validation queries, and what equal weights reach."""
+
+    config: FusionConfig
+    value: float
+    equal_weights: float
+
+
+def fit_weights(
+    hits: Mapping[str, Hits],
+    truth_indptr: IntArray,
+    truth_pos: IntArray,
+    *,
+    config: FusionConfig | None = None,
+    measure: Literal["ndcg", "recall"] = "ndcg",
+    k: int = 20,
+) -> FittedFusion:
+    """Weights that maximise NDCG@k or Recall@k of the fused list.
+
+    Coordinate ascent from equal weights: each channel in turn tries some multiples of its weight, until a pass brings nothing.
+    Deterministic. The lists are merged once; a trial is one matrix product and one partial sort.
+
+    Args:
+        hits: per channel, over the same q validation queries (seen items excluded), deep enough (100 or more each).
+        truth_indptr, truth_pos: the held-out items of query i are ``truth_pos[truth_indptr[i]:truth_indptr[i + 1]]``;
+            queries without any are left out.
+        config: method and calibration; its weights are replaced.
+
+    Raises:
+        ConfigError: no channel, or no query with a held-out item.
+    """
+    config = config or FusionConfig(method="score")
+    lists = _merge(hits, truth_indptr, truth_pos, config)
+    value = _RecallAt(lists, k) if measure == "recall" else _NdcgAt(lists, k)
+    weights = np.ones(len(hits), np.float32)
+    equal = best = value(weights)
+    for _ in range(_MAX_PASSES):
+        before = best
+        for channel in range(len(hits)):
+            weights, best = _best_step(value, weights, best, channel)
+        if best <= before + 1e-7:
+            break
+    weights = weights / weights.max()
+    chosen = {name: round(float(w), 6) for name, w in zip(hits, weights, strict=True)}
+    return FittedFusion(config.model_copy(update={"weights": chosen}), best, equal)
+
+
+def _best_step(
+    value: Callable[[FloatArray], float], weights: FloatArray, best: float, channel: int
+) -> tuple[FloatArray, float]:
+    base = weights[channel] if weights[channel] > 0 else 0.25 * weights.max()
+    for step in _STEPS:
+        trial = weights.copy()
+        trial[channel] = base * step
+        if trial.any() and (found := value(trial)) > best:
+            weights, best = trial, found
+    return weights, best
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lists:
+    """The union of all channels' hits per query, padded. Shapes: features float32 (q, u, channels), relevant bool (q, u),
+    num_true int64 (q,)."""
+
+    features: FloatArray
+    relevant: BoolArray
+    num_true: IntArray
+
+
+def _merge(hits: Mapping[str, Hits], truth_indptr: IntArray, truth_pos: IntArray, config: FusionConfig) -> _Lists:
+    num_true = np.diff(truth_indptr)
+    if not hits or not num_true.any():
+        raise ConfigError(
+            "fit_weights",
+            expected="at least one channel and one query with a held-out item",
+            got=Shown(f"{len(hits)} channels, {int((num_true > 0).sum())} such queries"),
+            remedy="Cut a validation part from the training interactions first.",
+        )
+    key, inverse, where = merge_keys(list(hits.values()))
+    row = key >> 32
+    counts = np.bincount(row, minlength=len(num_true))
+    place = np.arange(len(key)) - np.repeat(np.cumsum(counts) - counts, counts)
+    features = np.zeros((len(num_true), max(1, counts.max(initial=0)), len(hits)), np.float32)
+    for channel, (name, hit) in enumerate(hits.items()):
+        mine = inverse[where[channel] : where[channel + 1]]
+        features[row[mine], place[mine], channel] = config.calibrate(name, hit)[hit.positions >= 0]
+    true_key = np.repeat(np.arange(len(num_true)), num_true) << 32 | truth_pos
+    relevant = np.zeros(features.shape[:2], np.bool_)
+    relevant[row, place] = np.isin(key, true_key)
+    asked = num_true > 0
+    return _Lists(features[asked], relevant[asked], num_true[asked])
+
+
+class _At:
+    """A measure at k as a function of the weights."""
+
+    def __init__(self, lists: _Lists, k: int) -> None:
+        self._lists, self._k = lists, min(k, lists.relevant.shape[1])
+        self._discount = 1 / np.log2(np.arange(2, k + 2))
+        self._ideal = np.concatenate([[0.0], np.cumsum(self._discount)])[np.minimum(lists.num_true, k)]
+
+    def _top(self, weights: FloatArray) -> BoolArray:
+        """Relevance of the k best of each query, best first: bool (q, k)."""
+        scores = -(self._lists.features @ weights)
+        best = np.argpartition(scores, self._k - 1, axis=1)[:, : self._k]
+        order = np.argsort(np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        return np.take_along_axis(self._lists.relevant, np.take_along_axis(best, order, axis=1), axis=1)
+
+
+class _NdcgAt(_At):
+    def __call__(self, weights: FloatArray) -> float:
+        return float((self._top(weights) @ self._discount[: self._k] / self._ideal).mean())
+
+
+class _RecallAt(_At):
+    def __call__(self, weights: FloatArray) -> float:
+        return float((self._top(weights).sum(axis=1) / self._lists.num_true).mean())

@@ -1,0 +1,68 @@
+"""What each user chose, oldest first: the part of the graph that every personal answer starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from kgrecall.errors import ShapeError, Shown
+from kgrecall.types import FloatArray, IntArray, Interactions, PosArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histories:
+    """CSR rows of distinct items per user, oldest first.
+
+    Shapes: ``indptr`` int64 (num_users + 1,), ``item_pos`` int32 (n,), ``weight`` float32 (n,) > 0; may be memory-mapped.
+    """
+
+    indptr: IntArray
+    item_pos: PosArray
+    weight: FloatArray
+    num_items: int
+
+    def __post_init__(self) -> None:
+        n = len(self.item_pos)
+        if not len(self.indptr) or self.indptr[0] != 0 or self.indptr[-1] != n or len(self.weight) != n:
+            raise ShapeError(
+                "Histories",
+                expected="indptr from 0 to the length of item_pos and weight",
+                got=Shown(f"indptr to {self.indptr[-1:]}, {n} items, {len(self.weight)} weights"),
+                remedy="Make them with Histories.of(interactions).",
+            )
+
+    @classmethod
+    def of(cls, interactions: Interactions, values: Literal["binary", "log", "raw"] = "binary") -> Histories:
+        """One entry per user and item, in the order of the latest event of the pair.
+
+        Args:
+            values: what a pair weighs: 1, ``log(1 + summed weight)``, or the summed weight.
+        """
+        n = len(interactions)
+        time = interactions.time if interactions.time is not None else np.zeros(n, np.int64)
+        order = np.lexsort((np.arange(n), time, interactions.user_pos))
+        users, items = interactions.user_pos[order], interactions.item_pos[order]
+        pair = users * interactions.num_items + items
+        _, newest, inverse = np.unique(pair[::-1], return_index=True, return_inverse=True)
+        kept = np.sort(n - 1 - newest)
+        summed = np.bincount(inverse, weights=interactions.weight[order][::-1], minlength=len(newest))
+        by_event = summed[inverse[::-1]][kept]
+        weight = {"binary": np.ones(len(kept)), "log": np.log1p(by_event), "raw": by_event}[values]
+        counts = np.bincount(users[kept], minlength=interactions.num_users)
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(indptr, items[kept].astype(np.int32), weight.astype(np.float32), interactions.num_items)
+
+    @property
+    def num_users(self) -> int:
+        return len(self.indptr) - 1
+
+    def row(self, user_pos: int) -> tuple[PosArray, FloatArray]:
+        """Items (oldest first) and weights of one user, as plain views."""
+        part = slice(int(self.indptr[user_pos]), int(self.indptr[user_pos + 1]))
+        return np.asarray(self.item_pos[part]), np.asarray(self.weight[part])
+
+    def popularity(self) -> FloatArray:
+        """Users per item, float32 (num_items,)."""
+        return np.bincount(self.item_pos, minlength=self.num_items).astype(np.float32)

@@ -1,0 +1,135 @@
+"""Items that the same users chose: degree-normalised item-kNN, and any other item-item similarity served the same way."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+from pydantic import BaseModel, ConfigDict, Field
+
+from kgrecall.errors import ShapeError
+from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch, collect
+from kgrecall.recall.cooccurrence import cooccurrence
+from kgrecall.recall.sparse_rows import Matrix, SparseRows, transposed
+from kgrecall.types import FloatArray, Interactions, PosArray, Progress, no_progress
+
+CO_CHOSEN = "CO_CHOSEN"
+"""The relation of evidence between two items that the same users chose."""
+
+
+class ItemKnnConfig(BaseModel):
+    """``W = D_i^-b (X^T D_u^-a X) D_i^-c``, zero diagonal, the k largest entries of each row.
+
+    X is users x items. The normalisation is the largest single lever of item-kNN: choose a, b, c on validation data.
+    Deshpande & Karypis, "Item-Based Top-N Recommendation Algorithms" (TOIS 2004).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    a: float = Field(default=0.5, ge=0, le=2)
+    """How much an active user's votes are damped."""
+    b: float = Field(default=0.5, ge=0, le=2)
+    """How much a popular history item's votes are damped."""
+    c: float = Field(default=0.3, ge=0, le=2)
+    """How much a popular candidate is damped."""
+    k: int = Field(default=500, ge=1)
+    """Neighbours kept per item."""
+    values: Literal["binary", "log", "raw"] = "binary"
+    """What an interaction counts: 1, ``log(1 + weight)``, or its weight."""
+
+
+def build_item_knn(
+    interactions: Interactions, config: ItemKnnConfig | None = None, *, progress: Progress = no_progress
+) -> Matrix:
+    """The item-item similarity of a set of interactions, float32 (num_items, num_items), row = history item."""
+    config = config or ItemKnnConfig()
+    by_item = transposed(interaction_matrix(interactions, config.values))
+    return cooccurrence(
+        by_item,
+        column_norm=config.a,
+        row_norm=config.b,
+        target_norm=config.c,
+        k=config.k,
+        stage="item-kNN",
+        progress=progress,
+    )
+
+
+def interaction_matrix(interactions: Interactions, values: Literal["binary", "log", "raw"] = "binary") -> Matrix:
+    """The events as a float32 matrix (num_users, num_items), events of one pair summed (before the logarithm)."""
+    shape = (interactions.num_users, interactions.num_items)
+    weight = interactions.weight.astype(np.float32)
+    matrix: Matrix = sp.csr_array((weight, (interactions.user_pos, interactions.item_pos)), shape=shape)
+    matrix.sum_duplicates()
+    if values == "binary":
+        matrix.data[:] = 1
+    elif values == "log":
+        matrix.data = np.log1p(matrix.data)
+    return matrix
+
+
+class ItemKnnChannel:
+    """``score(i) = sum_j w_j W[j, i]`` over the history, from any item-item matrix W (item-kNN, EASE, ...).
+
+    Args:
+        similarity: (num_items, num_items), row = history item; entries may be negative, sums <= 0 are no candidates.
+        half_life: the weight of a history item halves with this many newer ones; None weighs old and new alike.
+        relation: what evidence calls the link between two items.
+    """
+
+    def __init__(
+        self,
+        similarity: Matrix,
+        *,
+        name: str = "item_knn",
+        naming: Naming | None = None,
+        half_life: float | None = None,
+        relation: str = CO_CHOSEN,
+    ) -> None:
+        if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1]:
+            raise ShapeError(
+                "similarity", expected="a square item-item matrix", got=similarity.shape, remedy="Build it with build_item_knn."
+            )
+        self.name = name
+        self._rows = SparseRows(similarity)
+        self._naming = naming or Naming()
+        self._half_life = half_life
+        self._relation = relation
+
+    def recall(self, queries: QueryBatch, k: int) -> Hits:
+        """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
+        return collect(queries, k, self._score)
+
+    def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
+        """The history items that vote for this item: user -chose- history item -CO_CHOSEN- item."""
+        items, weights = self._history(query, 0)
+        votes = np.maximum(weights * self._rows.values_at(items, item_pos), 0)
+        return history_evidence(query, item_pos, items, votes, limit, self._naming, self._relation)
+
+    def _score(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
+        items, weights = self._history(queries, i)
+        return self._rows.weighted_sum(items, weights, queries.excluded(i))
+
+    def _history(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
+        items, weights = queries.history(i)
+        if self._half_life is None or not len(items):
+            return items, weights
+        age = np.arange(len(items) - 1, -1, -1, dtype=np.float32)
+        return items, weights * np.float32(0.5) ** (age / np.float32(self._half_life))
+
+
+def history_evidence(
+    query: QueryBatch, item_pos: int, items: PosArray, votes: FloatArray, limit: int, naming: Naming, relation: str
+) -> list[Evidence]:
+    """Evidence ``user -interaction- history item -relation- item``, one per history item with a vote, largest share first."""
+    total = float(votes.sum())
+    if total <= 0:
+        return []
+    start = (naming.user, int(query.user_pos[0]))
+    found = []
+    for j in np.argsort(-votes, kind="stable")[:limit]:
+        if votes[j] > 0:
+            nodes = (start, (naming.item, int(items[j])), (naming.item, item_pos))
+            found.append(Evidence(nodes, (naming.interaction, relation), float(votes[j]) / total))
+    return found

@@ -1,0 +1,110 @@
+"""A live walk over the graph: history -> shared node -> items, the node being an attribute or another user."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from kgrecall.recall.base import Evidence, Hits, QueryBatch, collect, top_k_of
+from kgrecall.recall.node_space import NodeSpace, shared_columns, strongest_walks
+from kgrecall.recall.sparse_rows import SparseRows, power, row_and_column_sums, scaled, transposed
+from kgrecall.types import FloatArray, PosArray
+
+
+class NeighborsConfig(BaseModel):
+    """``score(i) = d_i^-item_norm sum_n d_n^-node_norm sum_j w_j M[j, n] M[i, n]`` over the ``beam`` heaviest nodes n.
+
+    With users as nodes this is user-kNN, or for ``node_norm = 1`` close to RP3beta's three-step walk (Paudel et al.,
+    "Updatable, Accurate, Diverse, and Scalable Recommendations for Interactive Applications", TiiS 2017).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    node_norm: float = Field(default=0.5, ge=0, le=2)
+    """How much a node of many items is damped."""
+    item_norm: float = Field(default=0.3, ge=0, le=2)
+    """How much an item of many nodes is damped."""
+    beam: int = Field(default=1000, ge=1)
+    """The walk goes on from this many nodes at most; bounds the time of a request."""
+
+
+class NeighborsChannel:
+    """Walks item -> node -> item through everything that a :class:`NodeSpace` holds.
+
+    No relation is walked twice inside one path, as in a Cypher pattern: an item is not its own neighbour, and a known user's
+    own node leads nowhere.
+
+    Args:
+        space: attribute relations, and interactions as (relation, user label) columns when people count as neighbours.
+        num_users: how many users the graph has, so that a known user is found among the nodes.
+    """
+
+    def __init__(
+        self, space: NodeSpace, config: NeighborsConfig | None = None, *, num_users: int = 0, name: str = "neighbors"
+    ) -> None:
+        config = config or NeighborsConfig()
+        self.name = name
+        self._space, self._beam = space, config.beam
+        matrix = space.matrix
+        item_sums, node_sums = row_and_column_sums(matrix)
+        self._item_weight, self._node_weight = power(item_sums, -config.item_norm), power(node_sums, -config.node_norm)
+        self._shared = SparseRows(matrix)
+        self._to_nodes = SparseRows(scaled(matrix, by_column=self._node_weight))
+        self._to_items = SparseRows(transposed(scaled(matrix, by_row=self._item_weight)))
+        self._user_column = space.column_of(space.naming.user, num_users)
+
+    def recall(self, queries: QueryBatch, k: int) -> Hits:
+        """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
+        return collect(queries, k, self._score)
+
+    def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
+        """user - history item - shared node - item, by the share of the walk in the score."""
+        items, weights = query.history(0)
+        nodes, _ = self._nodes_of(query, 0)
+        votes = []
+        for place, columns, product in shared_columns(self._shared, items, item_pos):
+            walked = np.isin(columns, nodes)
+            votes.append((place, columns[walked], weights[place] * product[walked] * self._node_weight[columns[walked]]))
+        return strongest_walks(self._space, query, items, item_pos, votes, limit)
+
+    def _score(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
+        nodes, node_scores = self._nodes_of(queries, i)
+        excluded = queries.excluded(i)
+        items, scores = self._to_items.weighted_sum(nodes, node_scores, excluded)
+        history, weights = queries.history(i)
+        seen = ~np.isin(history, excluded)
+        if seen.any():
+            scores = self._without_own_walks(items, scores, history[seen], weights[seen], nodes)
+        return items, scores
+
+    def _nodes_of(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
+        """The nodes that the walk goes through, and their weights."""
+        history, weights = queries.history(i)
+        nodes, scores = self._to_nodes.weighted_sum(history, weights, self._own_node(int(queries.user_pos[i])))
+        return (nodes, scores) if len(nodes) <= self._beam else top_k_of(nodes, scores, self._beam)
+
+    def _own_node(self, user_pos: int) -> PosArray:
+        if not 0 <= user_pos < len(self._user_column):
+            return np.zeros(0, np.int32)
+        column = self._user_column[user_pos : user_pos + 1]
+        return column[column >= 0]
+
+    def _without_own_walks(
+        self, items: PosArray, scores: FloatArray, history: PosArray, weights: FloatArray, nodes: PosArray
+    ) -> FloatArray:
+        """Take from each history item what walked from it to itself, back over the same relation."""
+        own: dict[int, float] = {}
+        for item, weight in zip(history.tolist(), weights.tolist(), strict=True):
+            columns, values = self._shared.row(item)
+            there_and_back = (values**2 * self._node_weight[columns])[np.isin(columns, nodes)].sum()
+            own[item] = own.get(item, 0.0) + weight * float(there_and_back * self._item_weight[item])
+        left = scores.copy()
+        for item, walked in own.items():
+            place = np.flatnonzero(items == item)
+            left[place] = _unless_rounding(left[place] - np.float32(walked), walked)
+        return left
+
+
+def _unless_rounding(left: FloatArray, walked: float) -> FloatArray:
+    """What is left of a difference of float32 sums, 0 when it is only their rounding."""
+    return np.where(left > 1e-5 * walked, left, 0).astype(np.float32)

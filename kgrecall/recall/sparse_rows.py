@@ -1,0 +1,146 @@
+"""Weighted sums of sparse rows: the one primitive under every channel that walks from items to items."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from kgrecall.types import FloatArray, IntArray, PosArray
+
+Matrix: TypeAlias = sp.csr_array[Any, tuple[int, int]]
+"""A two-dimensional scipy CSR matrix."""
+
+_LONG_ROW = 32
+"""Mean row length from which copying row by row beats one gather of all entries."""
+_DENSE_SHARE = 64
+"""Sums are kept for every column while there are at most this many columns per gathered entry."""
+_NOTHING = np.zeros(0, np.int32)
+
+
+class SparseRows:
+    """A CSR matrix prepared for sums of a few weighted rows. Immutable, safe for concurrent calls.
+
+    Args:
+        matrix: shape (num_rows, num_columns); values are kept as float32, duplicates must be summed already.
+    """
+
+    def __init__(self, matrix: Matrix) -> None:
+        if not matrix.has_sorted_indices:
+            matrix = matrix.sorted_indices()
+        self.num_rows, self.num_columns = matrix.shape
+        # asarray turns memory-mapped subclasses into plain views, whose slices are ten times cheaper
+        self._indptr: IntArray = np.asarray(matrix.indptr, np.int64)
+        self._indices: PosArray = np.asarray(matrix.indices, np.int32)
+        self._values: FloatArray = np.asarray(matrix.data, np.float32)
+
+    @property
+    def lengths(self) -> IntArray:
+        """Stored entries of each row, int64 (num_rows,)."""
+        return np.diff(self._indptr)
+
+    def row(self, row: int) -> tuple[PosArray, FloatArray]:
+        """Columns (ascending) and values of one row, as views."""
+        part = slice(self._indptr[row], self._indptr[row + 1])
+        return self._indices[part], self._values[part]
+
+    def weighted_sum(
+        self, rows: NDArray[np.integer[Any]], weights: FloatArray, drop: NDArray[np.integer[Any]] = _NOTHING
+    ) -> tuple[PosArray, FloatArray]:
+        """``sum_r weights[r] * matrix[rows[r]]`` without the columns in ``drop``.
+
+        Sums run in float64 in the order of ``rows``, so that the same question has the same answer in every batch.
+
+        Shapes: rows (m,), weights (m,) -> columns int32 (c,) distinct, values float32 (c,), none of them zero.
+        """
+        columns, values = self._gather(rows, weights)
+        if self.num_columns <= _DENSE_SHARE * len(columns):
+            sums = np.bincount(columns, weights=values, minlength=self.num_columns)
+            sums[drop] = 0.0
+            found = np.flatnonzero(sums)
+            return found.astype(np.int32), sums[found].astype(np.float32)
+        return _sum_few(columns, values, drop, self.num_columns)
+
+    def values_at(self, rows: NDArray[np.integer[Any]], column: int) -> FloatArray:
+        """The values of one column in these rows, 0 where nothing is stored: float32 (m,)."""
+        found = np.zeros(len(rows), np.float32)
+        for i, row in enumerate(rows):
+            columns, values = self.row(int(row))
+            at = np.searchsorted(columns, column)
+            if at < len(columns) and columns[at] == column:
+                found[i] = values[at]
+        return found
+
+    def _gather(self, rows: NDArray[np.integer[Any]], weights: FloatArray) -> tuple[PosArray, FloatArray]:
+        """All entries of these rows, one row after the other, values multiplied by the row's weight."""
+        if not len(rows):
+            return _NOTHING, np.zeros(0, np.float32)
+        starts = self._indptr[rows]
+        lengths = self._indptr[np.add(rows, 1)] - starts
+        ends = np.cumsum(lengths)
+        spread = np.repeat(weights, lengths)
+        if ends[-1] >= _LONG_ROW * len(rows):
+            parts = [slice(a, a + n) for a, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
+            columns = np.concatenate([self._indices[part] for part in parts])
+            values = np.concatenate([self._values[part] for part in parts])
+        else:
+            flat = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+            columns, values = self._indices[flat], self._values[flat]
+        return columns, values * spread
+
+
+def _sum_few(
+    columns: PosArray, values: FloatArray, drop: NDArray[np.integer[Any]], num_columns: int
+) -> tuple[PosArray, FloatArray]:
+    """Sums by column in time that depends on the entries alone, not on the number of columns.
+
+    ``slot`` is read only where it was written before, so it needs no clearing: the last writer of a column stands for it.
+    """
+    slot = np.empty(num_columns, np.int32)
+    order = np.arange(len(columns), dtype=np.int32)
+    slot[columns] = order
+    distinct = columns[slot[columns] == order]
+    slot[distinct] = order[: len(distinct)]
+    sums = np.bincount(slot[columns], weights=values, minlength=len(distinct))
+    if len(drop):
+        kept = ~np.isin(distinct, drop)
+        distinct, sums = distinct[kept], sums[kept]
+    kept = sums != 0
+    return distinct[kept], sums[kept].astype(np.float32)
+
+
+def csr(values: NDArray[Any], columns: NDArray[Any], indptr: NDArray[Any], num_columns: int) -> Matrix:
+    """A float32 CSR matrix from its arrays."""
+    return sp.csr_array((values.astype(np.float32, copy=False), columns, indptr), shape=(len(indptr) - 1, num_columns))
+
+
+def power(sums: NDArray[np.floating[Any]], exponent: float) -> FloatArray:
+    """``sums ** exponent`` in float32, 0 where the sum is 0."""
+    result = np.zeros(len(sums), np.float32)
+    used = sums > 0
+    result[used] = sums[used] ** exponent
+    return result
+
+
+def scaled(matrix: Matrix, by_row: FloatArray | None = None, by_column: FloatArray | None = None) -> Matrix:
+    """``diag(by_row) @ matrix @ diag(by_column)`` in float32."""
+    values = matrix.data.astype(np.float32)
+    if by_row is not None:
+        values *= np.repeat(by_row, np.diff(matrix.indptr))
+    if by_column is not None:
+        values *= by_column[matrix.indices]
+    return csr(values, matrix.indices, matrix.indptr, matrix.shape[1])
+
+
+def transposed(matrix: Matrix) -> Matrix:
+    return sp.csr_array(matrix.T)
+
+
+def row_and_column_sums(matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums in float64 of each row and each column."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    row_sums = np.bincount(rows, matrix.data, matrix.shape[0]).astype(np.float64)
+    column_sums = np.bincount(matrix.indices, matrix.data, matrix.shape[1]).astype(np.float64)
+    return row_sums, column_sums

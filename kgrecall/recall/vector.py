@@ -1,0 +1,143 @@
+"""Nearest items by learned vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgrecall.errors import ShapeError, Shown
+from kgrecall.index.base import VectorIndex
+from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
+from kgrecall.recall.item_knn import history_evidence
+from kgrecall.types import BoolArray, Embeddings, FloatArray, PosArray
+
+NEAR = "NEAR"
+"""The relation of evidence between two items whose learned vectors are close."""
+_MANY_EXCLUDED = 512
+"""Up to this many excluded items the search fetches more and drops them; beyond, it masks them."""
+
+
+class VectorChannel:
+    """The items whose vectors have the largest inner product with the user's.
+
+    A known user has a trained vector. Everybody else is placed by the history: ``normalise(sum_j w_j item_inputs[j])``.
+
+    Args:
+        index: holds ``embeddings.items``.
+        embeddings: of a trained model.
+        served: bool (num_items,) or None: items that have a vector at all; the others are no candidates.
+    """
+
+    def __init__(
+        self,
+        index: VectorIndex,
+        embeddings: Embeddings,
+        *,
+        name: str = "vector",
+        naming: Naming | None = None,
+        served: BoolArray | None = None,
+    ) -> None:
+        check_index(index, embeddings.items)
+        self.name = name
+        self._index, self._embeddings = index, embeddings
+        self._served = served
+        self._naming = naming or Naming()
+
+    def recall(self, queries: QueryBatch, k: int) -> Hits:
+        """See :meth:`kgrecall.recall.base.Channel.recall`; without a user vector and a history there is no answer."""
+        return search_eligible(self._index, self._user_vectors(queries), queries, k, self._served)
+
+    def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
+        """The history items whose input vectors point to this item."""
+        items, weights = query.history(0)
+        votes = np.maximum(weights * (self._embeddings.item_inputs[items] @ self._embeddings.items[item_pos]), 0)
+        return history_evidence(query, item_pos, items, votes, limit, self._naming, NEAR)
+
+    def _user_vectors(self, queries: QueryBatch) -> FloatArray:
+        """float32 (q, dim), a zero row where nothing is known."""
+        vectors = history_sums(self._embeddings.item_inputs, queries)
+        known = np.flatnonzero((queries.user_pos >= 0) & (queries.user_pos < len(self._embeddings.users)))
+        trained = self._embeddings.users[queries.user_pos[known]]
+        has = np.einsum("ij,ij->i", trained, trained) > 0
+        vectors[known[has]] = trained[has]
+        return vectors
+
+
+def history_sums(item_vectors: FloatArray, queries: QueryBatch) -> FloatArray:
+    """``normalise(sum_j w_j item_vectors[j])`` over each history, zero rows for empty ones.
+
+    Shapes: item_vectors float32 (num_items, dim) -> float32 (q, dim).
+    """
+    sums = np.zeros((len(queries), item_vectors.shape[1]), np.float32)
+    for i in range(len(queries)):
+        items, weights = queries.history(i)
+        if len(items):
+            sums[i] = weights @ item_vectors[items]
+    return normalised(sums)
+
+
+def normalised(vectors: FloatArray) -> FloatArray:
+    """Rows scaled to length 1; zero rows stay zero."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32, copy=False)
+
+
+def check_index(index: VectorIndex, vectors: FloatArray) -> None:
+    """Raises ShapeError unless the index has the size of these vectors."""
+    if (index.num_vectors, index.dim) != vectors.shape:
+        raise ShapeError(
+            "index",
+            expected=f"{vectors.shape[0]} vectors of dimension {vectors.shape[1]}",
+            got=Shown(f"{index.num_vectors} of dimension {index.dim}"),
+            remedy="Build the index from the same vectors.",
+        )
+
+
+def search_eligible(
+    index: VectorIndex, vectors: FloatArray, queries: QueryBatch, k: int, served: BoolArray | None = None
+) -> Hits:
+    """The k nearest eligible items of each query with a vector; a zero vector has no hits.
+
+    Queries with few excluded items are searched together for ``k + excluded`` items; one with many has a mask of its own.
+
+    Shapes: vectors float32 (q, dim), served bool (num_items,) or None: items that may be returned at all.
+    """
+    hits = Hits.empty(len(queries), k)
+    mask = _both(queries.mask, served)
+    asked = vectors.any(axis=1)
+    counts = np.diff(queries.exclude_indptr)
+    together = np.flatnonzero(asked & (counts <= _MANY_EXCLUDED))
+    if len(together):
+        fetch = min(k + int(counts[together].max()), index.num_vectors)
+        found = index.search(vectors[together], fetch, mask=mask)
+        positions, scores = _drop_excluded(*found, queries, together, k)
+        hits.positions[together, : positions.shape[1]] = positions
+        hits.scores[together, : scores.shape[1]] = scores
+    for i in np.flatnonzero(asked & (counts > _MANY_EXCLUDED)):
+        own = np.ones(queries.num_items, np.bool_) if mask is None else mask.copy()
+        own[queries.excluded(int(i))] = False
+        found = index.search(vectors[i : i + 1], min(k, index.num_vectors), mask=own)
+        hits.positions[i, : found[0].shape[1]] = found[0][0]
+        hits.scores[i, : found[1].shape[1]] = found[1][0]
+    return hits
+
+
+def _both(mask: BoolArray | None, served: BoolArray | None) -> BoolArray | None:
+    if mask is None or served is None:
+        return served if mask is None else mask
+    return mask & served
+
+
+def _drop_excluded(
+    positions: PosArray, scores: FloatArray, queries: QueryBatch, rows: np.ndarray[tuple[int], np.dtype[np.int64]], k: int
+) -> tuple[PosArray, FloatArray]:
+    """The first k entries of each row that are not excluded for its query, moved to the left."""
+    dropped = positions < 0
+    for place, row in enumerate(rows):
+        excluded = queries.excluded(int(row))
+        if len(excluded):
+            dropped[place] |= np.isin(positions[place], excluded)
+    order = np.argsort(dropped, axis=1, kind="stable")[:, :k]
+    left = np.take_along_axis(dropped, order, axis=1)
+    positions, scores = np.take_along_axis(positions, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    positions[left], scores[left] = -1, -np.inf
+    return positions, scores

@@ -1,0 +1,319 @@
+"""What every channel owes: the same questions to each, its answers compared with a dense, naive scorer of the same formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from kgrecall.graph.knowledge import Incidence
+from kgrecall.index.base import ExactIndex
+from kgrecall.recall.attributes import AttributesChannel, AttributesConfig, build_attribute_similarity
+from kgrecall.recall.base import Channel, QueryBatch
+from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
+from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
+from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.popularity import PopularityChannel, item_popularity
+from kgrecall.recall.text import TextChannel
+from kgrecall.recall.vector import VectorChannel, normalised
+from kgrecall.types import Embeddings, Interactions
+
+NUM_USERS, NUM_ITEMS, NUM_NODES = 12, 30, 9
+Score = Callable[[int, np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A channel and its naive twin: ``score(user_pos, history, weights, text)`` float64 (num_items,), -inf for no score."""
+
+    channel: Channel
+    score: Score
+
+
+def _random_interactions(rng: np.random.Generator) -> Interactions:
+    users, items = np.nonzero(rng.random((NUM_USERS, NUM_ITEMS - 3)) < 0.25)  # the last three items are cold
+    time = rng.integers(0, 10**12, len(users))
+    return Interactions(users, items, np.ones(len(users), np.float32), time, NUM_USERS, NUM_ITEMS)
+
+
+def _incidences(rng: np.random.Generator) -> tuple[Incidence, ...]:
+    genre = (rng.random((NUM_ITEMS, NUM_NODES)) < 0.2).astype(np.float32)
+    director = np.eye(NUM_ITEMS, NUM_NODES + 4, dtype=np.float32) * 2 + np.eye(NUM_ITEMS, NUM_NODES + 4, -7, dtype=np.float32)
+    sequel = np.eye(NUM_ITEMS, k=1, dtype=np.float32)
+    return (
+        Incidence("HAS_GENRE", "Genre", csr_array(genre), reverse=False),
+        Incidence("DIRECTED", "Person", csr_array(director), reverse=True),
+        Incidence("sequel", "Item", csr_array(sequel), reverse=False),
+    )
+
+
+def _positive(scores: np.ndarray) -> np.ndarray:
+    return np.where(scores > 1e-9, scores, -np.inf)
+
+
+def _dense_history(history: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    dense = np.zeros(NUM_ITEMS)
+    np.add.at(dense, history, weights)
+    return dense
+
+
+def _linear(similarity: np.ndarray) -> Score:
+    return lambda user, history, weights, text: _positive(_dense_history(history, weights) @ similarity)
+
+
+def _item_knn(events: Interactions) -> Case:
+    channel = ItemKnnChannel(build_item_knn(events, ItemKnnConfig(k=8)))
+    x = interaction_matrix(events).toarray()
+    sums, degree = x.sum(0), x.sum(1)
+    w = x.T @ np.diag(1 / np.sqrt(np.maximum(degree, 1))) @ x
+    w *= np.maximum(sums, 1)[:, None] ** -0.5 * np.maximum(sums, 1)[None, :] ** -0.3
+    return Case(channel, _linear(_top_of_rows(w, 8)))
+
+
+def _attributes(incidences: tuple[Incidence, ...]) -> Case:
+    config = AttributesConfig(k=10, weights={"HAS_GENRE": 0.5})
+    space = build_node_space(incidences, config)
+    m = space.matrix.toarray()
+    w = m @ np.diag(m.sum(0) ** -0.5) @ m.T
+    sums = np.maximum(m.sum(1), 1e-9)
+    w *= sums[:, None] ** -0.5 * sums[None, :] ** -0.2
+    return Case(AttributesChannel(build_attribute_similarity(space, config), space), _linear(_top_of_rows(w, 10)))
+
+
+def _top_of_rows(w: np.ndarray, k: int) -> np.ndarray:
+    w = w.astype(np.float32).astype(np.float64)
+    np.fill_diagonal(w, 0)
+    for row in w:
+        order = np.lexsort((np.arange(len(row)), -row))
+        row[order[k:]] = 0
+    return w
+
+
+def _neighbors(events: Interactions, incidences: tuple[Incidence, ...]) -> Case:
+    people = Incidence("INTERACTED", "User", csr_array(interaction_matrix(events).T), reverse=True)
+    space = build_node_space((*incidences, people), NodeSpaceConfig(weights={"INTERACTED": 2.0}))
+    m = space.matrix.toarray().astype(np.float64)
+    node_weight = np.maximum(m.sum(0), 1e-9) ** -0.5
+    item_weight = np.maximum(m.sum(1), 1e-9) ** -0.3
+    own = space.column_of("User", NUM_USERS)
+
+    def score(user: int, history: np.ndarray, weights: np.ndarray, text: np.ndarray | None) -> np.ndarray:
+        total = np.zeros(NUM_ITEMS)
+        for item, weight in zip(history, weights, strict=True):
+            for node in range(m.shape[1]):
+                if user >= 0 and node == own[user]:
+                    continue
+                for other in range(NUM_ITEMS):
+                    if other != item:
+                        total[other] += weight * m[item, node] * node_weight[node] * m[other, node] * item_weight[other]
+        return _positive(total)
+
+    return Case(NeighborsChannel(space, NeighborsConfig(), num_users=NUM_USERS), score)
+
+
+def _vector(rng: np.random.Generator) -> Case:
+    users, items, inputs = (
+        normalised(rng.standard_normal((n, 6)).astype(np.float32)) for n in (NUM_USERS, NUM_ITEMS, NUM_ITEMS)
+    )
+    users[3] = 0  # a user that training never saw
+
+    def score(user: int, history: np.ndarray, weights: np.ndarray, text: np.ndarray | None) -> np.ndarray:
+        vector = users[user] if user >= 0 and users[user].any() else weights @ inputs[history] if len(history) else np.zeros(6)
+        length = np.linalg.norm(vector)
+        return items @ (vector / length) if length > 0 else np.full(NUM_ITEMS, -np.inf)
+
+    return Case(VectorChannel(ExactIndex(items), Embeddings(users, items, inputs)), score)
+
+
+def _text(rng: np.random.Generator) -> Case:
+    texts = normalised(rng.standard_normal((NUM_ITEMS, 5)).astype(np.float32))
+    texts[[4, 9]] = 0
+
+    def score(user: int, history: np.ndarray, weights: np.ndarray, text: np.ndarray | None) -> np.ndarray:
+        vector = text if text is not None and text.any() else weights @ texts[history] if len(history) else np.zeros(5)
+        length = np.linalg.norm(vector)
+        found = texts @ (vector / length) if length > 0 else np.full(NUM_ITEMS, -np.inf)
+        found[[4, 9]] = -np.inf
+        return found
+
+    return Case(TextChannel(ExactIndex(texts), texts), score)
+
+
+def _popularity(events: Interactions) -> Case:
+    counts = np.bincount(events.item_pos, minlength=NUM_ITEMS).astype(np.float64)
+    return Case(PopularityChannel(item_popularity(events)), lambda *_: _positive(counts))
+
+
+def _cases() -> dict[str, Case]:
+    rng = np.random.default_rng(5)
+    events, incidences = _random_interactions(rng), _incidences(rng)
+    return {
+        "item_knn": _item_knn(events),
+        "attributes": _attributes(incidences),
+        "neighbors": _neighbors(events, incidences),
+        "vector": _vector(rng),
+        "text": _text(rng),
+        "popularity": _popularity(events),
+    }
+
+
+CASES = _cases()
+every_channel = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+_positions = st.lists(st.integers(0, NUM_ITEMS - 1), max_size=8)
+
+
+def _flat(rows: list[list[int]]) -> np.ndarray:
+    return np.array([position for row in rows for position in row], np.int32)
+
+
+@st.composite
+def query_batches(draw: st.DrawFn) -> QueryBatch:
+    num_queries = draw(st.integers(1, 4))
+    histories = draw(st.lists(_positions, min_size=num_queries, max_size=num_queries))
+    excluded = draw(st.lists(_positions, min_size=num_queries, max_size=num_queries))
+    if draw(st.booleans()):
+        excluded = [[*more, *history] for more, history in zip(excluded, histories, strict=True)]
+    weights = draw(
+        st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=sum(map(len, histories)), max_size=sum(map(len, histories)))
+    )
+    mask = draw(st.none() | st.lists(st.booleans(), min_size=NUM_ITEMS, max_size=NUM_ITEMS))
+    texts = draw(st.none() | st.lists(st.sampled_from([0.0, 1.0, -2.0]), min_size=5 * num_queries, max_size=5 * num_queries))
+    return QueryBatch(
+        num_items=NUM_ITEMS,
+        user_pos=np.array(draw(st.lists(st.integers(-1, NUM_USERS - 1), min_size=num_queries, max_size=num_queries))),
+        history_indptr=np.cumsum([0, *map(len, histories)]),
+        history_pos=_flat(histories),
+        history_weight=np.array(weights, np.float32),
+        exclude_indptr=np.cumsum([0, *(len(set(row)) for row in excluded)]),
+        exclude_pos=_flat([sorted(set(row)) for row in excluded]),
+        mask=None if mask is None else np.array(mask),
+        text=None if texts is None else normalised(np.array(texts, np.float32).reshape(num_queries, 5)),
+    )
+
+
+def _expected(case: Case, queries: QueryBatch, i: int) -> np.ndarray:
+    """The naive scores of query i, -inf for what may not be returned."""
+    text = None if queries.text is None else queries.text[i].astype(np.float64)
+    history, weights = queries.history(i)
+    scores = np.array(case.score(int(queries.user_pos[i]), history, weights.astype(np.float64), text), np.float64)
+    scores[queries.excluded(i)] = -np.inf
+    if queries.mask is not None:
+        scores[~queries.mask] = -np.inf
+    return scores
+
+
+@every_channel
+@settings(max_examples=60, deadline=None)
+@given(queries=query_batches(), k=st.integers(1, NUM_ITEMS + 5))
+def test_the_k_best_eligible_items_in_order(case: Case, queries: QueryBatch, k: int) -> None:
+    hits = case.channel.recall(queries, k)
+
+    assert (hits.positions.shape, hits.positions.dtype) == ((len(queries), k), np.int32)
+    assert (hits.scores.shape, hits.scores.dtype) == ((len(queries), k), np.float32)
+    for i in range(len(queries)):
+        expected = _expected(case, queries, i)
+        found = hits.positions[i][hits.positions[i] >= 0]
+        n = len(found)
+        assert n == min(k, int((expected > -np.inf).sum()))
+        assert (hits.positions[i, n:] == -1).all()
+        assert (hits.scores[i, n:] == -np.inf).all()
+        assert len(set(found.tolist())) == n
+        np.testing.assert_allclose(hits.scores[i, :n], expected[found], rtol=2e-5, atol=1e-6)
+        left = np.delete(expected, found)
+        assert n == 0 or left.max(initial=-np.inf) <= hits.scores[i, n - 1] + 1e-5
+
+
+@every_channel
+@settings(max_examples=40, deadline=None)
+@given(queries=query_batches(), k=st.integers(1, NUM_ITEMS))
+def test_hits_are_sorted_with_ties_by_position(case: Case, queries: QueryBatch, k: int) -> None:
+    hits = case.channel.recall(queries, k)
+    for positions, scores in zip(hits.positions, hits.scores, strict=True):
+        n = int((positions >= 0).sum())
+        order = np.lexsort((positions[:n], -scores[:n]))
+        np.testing.assert_array_equal(order, np.arange(n))
+
+
+@every_channel
+@settings(max_examples=40, deadline=None)
+@given(queries=query_batches(), k=st.integers(1, NUM_ITEMS))
+def test_a_batch_answers_like_its_single_queries(case: Case, queries: QueryBatch, k: int) -> None:
+    together = case.channel.recall(queries, k)
+    for i in range(len(queries)):
+        alone = case.channel.recall(queries.rows(i, i + 1), k)
+        np.testing.assert_array_equal(alone.positions[0], together.positions[i])
+        np.testing.assert_allclose(alone.scores[0], together.scores[i], rtol=1e-6, atol=1e-6)
+
+
+@every_channel
+@settings(max_examples=40, deadline=None)
+@given(queries=query_batches())
+def test_a_shorter_answer_is_the_head_of_a_longer_one(case: Case, queries: QueryBatch) -> None:
+    short, long = case.channel.recall(queries, 4), case.channel.recall(queries, 11)
+    np.testing.assert_array_equal(short.positions, long.positions[:, :4])
+
+
+@every_channel
+@settings(max_examples=30, deadline=None)
+@given(queries=query_batches())
+def test_evidence_ends_in_the_item_and_its_shares_are_sorted(case: Case, queries: QueryBatch) -> None:
+    query = queries.rows(0, 1)
+    hits = case.channel.recall(query, 5)
+    for item in hits.positions[0][hits.positions[0] >= 0].tolist():
+        reasons = case.channel.evidence(query, item, limit=50)
+        assert all(reason.nodes[-1] == ("Item", item) for reason in reasons)
+        assert all(reason.nodes[0] == ("User", query.user_pos[0]) for reason in reasons)
+        assert all(len(reason.relations) == len(reason.nodes) - 1 for reason in reasons)
+        shares = [reason.share for reason in reasons]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) <= 1 + 1e-5
+        assert case.channel.evidence(query, item, limit=1) == reasons[:1]
+
+
+@pytest.mark.parametrize("name", ["item_knn", "attributes", "neighbors"])
+@settings(max_examples=30, deadline=None)
+@given(queries=query_batches())
+def test_removing_the_named_history_item_lowers_the_score(name: str, queries: QueryBatch) -> None:
+    channel = CASES[name].channel
+    query = replace(queries.rows(0, 1), mask=None)
+    hits = channel.recall(query, NUM_ITEMS)
+    history, weights = query.history(0)
+    for item, score in zip(hits.positions[0].tolist(), hits.scores[0].tolist(), strict=True):
+        if item < 0:
+            continue
+        reason = channel.evidence(query, item, limit=1)[0]
+        kept = history != reason.nodes[1][1]
+        without = replace(
+            query, history_pos=history[kept], history_weight=weights[kept], history_indptr=np.array([0, kept.sum()])
+        )
+        left = channel.recall(without, NUM_ITEMS)
+        after = left.scores[0][left.positions[0] == item].max(initial=0.0)
+        assert after < score
+
+
+@every_channel
+def test_no_history_no_text_no_user_means_no_personal_answer(case: Case) -> None:
+    nothing = np.array([0, 0])
+    empty = np.zeros(0, np.int32)
+    query = QueryBatch(NUM_ITEMS, np.array([-1]), nothing, empty, np.zeros(0, np.float32), nothing, empty)
+    answered = (case.channel.recall(query, 5).positions >= 0).any()
+    assert answered == (case.channel.name == "popularity")
+
+
+@every_channel
+def test_an_empty_batch_has_an_empty_answer(case: Case) -> None:
+    start = np.array([0])
+    empty = np.zeros(0, np.int32)
+    queries = QueryBatch(NUM_ITEMS, np.zeros(0, np.int64), start, empty, np.zeros(0, np.float32), start, empty)
+    assert case.channel.recall(queries, 3).positions.shape == (0, 3)
+
+
+@every_channel
+def test_a_channel_satisfies_the_protocol(case: Case) -> None:
+    assert isinstance(case.channel, Channel)
