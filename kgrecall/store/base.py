@@ -59,7 +59,8 @@ class GraphStore(Protocol):
     """A property graph that survives the process.
 
     Writes are idempotent upserts by key, atomic per call. Absent columns are left as they are; a null in a given column
-    clears the property; NaN is a null. Labels, relations and properties must belong to the applied schema (SchemaError names the nearest).
+    clears the property, and NaN is a null. Labels, relations and properties must belong to the applied schema (SchemaError
+    names the nearest).
     All calls may raise StoreError's family.
     """
 
