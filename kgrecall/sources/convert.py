@@ -1,0 +1,153 @@
+"""Raw cells to the Arrow type of a property, a whole column at a time, with a reason for every cell that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from kgrecall.mapping import TimeUnit
+from kgrecall.schema import PropertyType
+from kgrecall.sources.cells import Cells, ListCells, as_text, joined, list_cells, plain, positions, without
+from kgrecall.sources.quarantine import Reason
+from kgrecall.sources.times import convert_times
+
+MAX_ID_BYTES = 1024
+MAX_TEXT_BYTES = 1 << 20
+_EXACT_INTEGERS = 2.0**53
+_TRUE, _FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
+
+
+def convert(
+    array: pa.Array,
+    kind: PropertyType,
+    *,
+    null_values: Sequence[str] = ("",),
+    separator: str | None = None,
+    unit: TimeUnit = "s",
+    timezone: str | None = None,
+) -> Cells:
+    """Convert one column.
+
+    Args:
+        array: raw cells (n,) of any Arrow type.
+        kind: what the schema wants; the result has type ``ARROW_TYPES[kind]``.
+        null_values: texts that mean "no value".
+        separator: where lists in text cells are cut.
+        unit: of times.
+        timezone: of times without an offset.
+
+    Returns:
+        (n,) values, null where a cell is empty or bad. A list with one bad element is bad as a whole.
+    """
+    if kind in ("strings", "numbers"):
+        return _convert_list(list_cells(array, separator, null_values), kind)
+    cells = plain(array, null_values)
+    converted = _convert_plain(cells.values, kind, unit, timezone)
+    return Cells(converted.values, joined(cells.problems, converted.problems))
+
+
+def convert_ids(array: pa.Array, *, null_values: Sequence[str] = ("",), prefix: str = "") -> Cells:
+    """Convert a column to ids: string (n,); an empty or blank cell is MISSING_ID."""
+    cells = plain(array, null_values)
+    ids = as_text(cells.values)
+    missing = positions(_blank(ids)) if types.is_string(cells.values.type) else positions(ids.is_null())
+    for found in cells.problems.values():
+        missing = np.setdiff1d(missing, found)
+    too_long = positions(pc.greater(pc.binary_length(ids), MAX_ID_BYTES))
+    if prefix:
+        ids = pc.binary_join_element_wise(prefix, ids, "")
+    problems = joined(cells.problems, {Reason.MISSING_ID: missing, Reason.TOO_LONG: too_long})
+    for found in problems.values():
+        ids = without(ids, found)
+    return Cells(ids, problems)
+
+
+def _blank(ids: pa.StringArray) -> pa.BooleanArray:
+    return pc.fill_null(pc.or_(pc.equal(ids, ""), pc.utf8_is_space(ids)), True)
+
+
+def _convert_list(lists: ListCells, kind: PropertyType) -> Cells:
+    inner = _convert_plain(lists.flat, "number" if kind == "numbers" else "string", "s", None)
+    by_row = {reason: np.unique(lists.parents[found]) for reason, found in inner.problems.items()}
+    values = lists.pack(inner.values.cast(pa.float32()) if kind == "numbers" else inner.values)
+    problems = joined(lists.problems, by_row)
+    for found in problems.values():
+        values = without(values, found)
+    return Cells(values, problems)
+
+
+def _convert_plain(values: pa.Array, kind: PropertyType, unit: TimeUnit, timezone: str | None) -> Cells:
+    match kind:
+        case "integer":
+            return _integers(pl.Series(values=pl.from_arrow(values)))
+        case "number":
+            return _numbers(pl.Series(values=pl.from_arrow(values)))
+        case "boolean":
+            return _booleans(values)
+        case "time":
+            return convert_times(values, unit, timezone)
+        case _:
+            return _texts(as_text(values))
+
+
+def _texts(text: pa.StringArray) -> Cells:
+    too_long = positions(pc.greater(pc.binary_length(text), MAX_TEXT_BYTES))
+    return Cells(without(text, too_long), joined({Reason.TOO_LONG: too_long}))
+
+
+def _parsed(raw: pl.Series, kind: type[pl.Int64 | pl.Float64]) -> pl.Series:
+    """Numbers, null where a cell is none. Blanks around them are allowed."""
+    numbers = _cast(raw, kind)
+    if raw.dtype == pl.String and numbers.null_count() > raw.null_count():
+        numbers = raw.str.strip_chars().cast(kind, strict=False)
+    return numbers
+
+
+def _cast(raw: pl.Series, kind: type[pl.Int64 | pl.Float64]) -> pl.Series:
+    castable = raw.dtype == pl.String or raw.dtype.is_numeric() or raw.dtype in (pl.Boolean, pl.Null)
+    return raw.cast(kind, strict=False) if castable else pl.Series([None] * len(raw), dtype=kind)
+
+
+def _numbers(raw: pl.Series) -> Cells:
+    number = _parsed(raw, pl.Float64)
+    values, finite = number.to_arrow(), pc.is_finite(number.to_arrow())
+    if number.null_count() == raw.null_count() and pc.all(finite, min_count=0).as_py():
+        return Cells(values)
+    problems = {
+        Reason.NOT_A_NUMBER: positions(number.is_null() & raw.is_not_null()),
+        Reason.NOT_FINITE: positions(pc.invert(finite)),
+    }
+    return Cells(without(values, problems[Reason.NOT_FINITE]), joined(problems))
+
+
+def _integers(raw: pl.Series) -> Cells:
+    integer = _parsed(raw, pl.Int64) if not raw.dtype.is_float() else pl.Series([None] * len(raw), dtype=pl.Int64)
+    if integer.null_count() == raw.null_count():
+        return Cells(integer.to_arrow())
+    number = _parsed(raw, pl.Float64)  # "1995.0": columns of integers with gaps are often exported so
+    odd = integer.is_null() & raw.is_not_null()
+    whole = (number == number.floor()) & number.is_finite()
+    near = number.abs() < _EXACT_INTEGERS
+    problems = {
+        Reason.NOT_AN_INTEGER: positions(odd & (number.is_null() | (number.is_finite() & ~whole))),
+        Reason.NOT_FINITE: positions(odd & ~number.is_finite()),
+        Reason.OUT_OF_RANGE: positions(odd & whole & ~near),
+    }
+    usable = (odd & whole & near).fill_null(False)
+    values = integer.zip_with(~usable, number.set(~usable, None).cast(pl.Int64))
+    return Cells(values.to_arrow(), joined(problems))
+
+
+def _booleans(values: pa.Array) -> Cells:
+    if types.is_boolean(values.type):
+        return Cells(values)
+    text = pc.utf8_lower(pc.utf8_trim_whitespace(as_text(values)))
+    yes = pc.is_in(text, pa.array(_TRUE))
+    known = pc.or_(yes, pc.is_in(text, pa.array(_FALSE)))
+    bad = positions(pc.and_(text.is_valid(), pc.invert(known)))
+    return Cells(pc.if_else(known, yes, pa.scalar(None, pa.bool_())), joined({Reason.NOT_A_BOOLEAN: bad}))

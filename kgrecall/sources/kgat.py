@@ -1,0 +1,157 @@
+"""The text files of KGAT and its successors: numbers separated by spaces, without a header.
+
+- ``train.txt``, ``test.txt``: ``user item item ...``, columns ``user``, ``item`` and ``split`` (the file's name: "train").
+- ``kg_final.txt``: ``head relation tail``, columns of these names; ``relation`` is the name from ``relation_list.txt`` when
+  that file lies beside it, else the number.
+- ``user_list.txt``, ``item_list.txt``, ``entity_list.txt``, ``relation_list.txt``: a header (``org_id remap_id ...``) names
+  the columns; the first one may contain spaces.
+
+Entity i is item i as long as i is smaller than the number of items. These sets repeat themselves; duplicates are removed
+and counted, which needs the whole file in memory (24 bytes a row).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kgrecall.mapping import FileMapping
+from kgrecall.sources.lines import Dialect, record_blocks
+from kgrecall.sources.quarantine import Reason
+from kgrecall.sources.raw import BadRows, RawBatch
+from kgrecall.sources.streams import text_chunks
+
+_LINES = Dialect(b" ", None)
+_TRIPLE = ("head", "relation", "tail")
+_PAIR = ("user", "item", "split")
+
+
+class KgatSource:
+    """One file of such a set; which of the three kinds follows from its first line and from the wanted columns.
+
+    Args:
+        path: the file.
+        name: what origins call it.
+        mapping: encoding.
+        wanted: mapped columns; ``head``, ``relation`` or ``tail`` make it a file of triples.
+    """
+
+    def __init__(self, path: Path, name: str, mapping: FileMapping, wanted: Iterable[str] = ()) -> None:
+        self.path, self.name, self.mapping, self._wanted = path, name, mapping, frozenset(wanted)
+        self.duplicates = 0
+        """Rows that repeated an earlier one in the columns asked for, over all reads so far."""
+
+    @cached_property
+    def _header(self) -> tuple[str, ...]:
+        """Names of the columns of a list file; () for files of numbers."""
+        head, _ = next(text_chunks(self.path, self.mapping.encoding, 1 << 16), (b"", 0.0))
+        words = head.lstrip().split(b"\n", 1)[0].decode("utf-8", "replace").split()
+        return () if not words or re.fullmatch(r"-?\d+", words[0]) else tuple(words)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        if self._header:
+            return self._header
+        return _TRIPLE if self._wanted.intersection(_TRIPLE) else _PAIR
+
+    def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
+        parts: list[pl.DataFrame] = []
+        first = 1
+        for block in record_blocks(text_chunks(self.path, self.mapping.encoding), _LINES):
+            lines = block.data.decode("utf-8", "replace").splitlines()
+            rows = np.arange(first, first + len(lines), dtype=np.int64)
+            first += len(lines)
+            frame = pl.DataFrame({"row": rows, "line": lines})
+            if self._header and not parts:
+                frame = frame.slice(1)
+            good, bad = self._split(frame.filter(pl.col("line").str.strip_chars() != ""))
+            parts.append(good.select("row", *columns))
+            yield from bad
+        table = pl.concat(parts) if parts else pl.DataFrame(schema={"row": pl.Int64, **dict.fromkeys(columns, pl.String)})
+        distinct = table.unique(subset=list(columns), keep="first", maintain_order=True)
+        self.duplicates += len(table) - len(distinct)
+        yield from _batches(distinct, columns, int(bool(self._header)), batch_rows)
+
+    def _split(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRows]]:
+        if self._header:
+            return self._split_list(frame)
+        words = frame.with_columns(pl.col("line").str.strip_chars().str.replace_all(r"\s+", " ").str.split(" ").alias("words"))
+        return self._split_triples(words) if self.columns == _TRIPLE else self._split_pairs(words)
+
+    def _split_list(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRows]]:
+        """The last columns hold no spaces; what is before them is the first."""
+        pattern = r"^(.*?)" + r"[ \t]+(\S+)" * (len(self._header) - 1) + r"\s*$"
+        cells = frame.get_column("line").str.extract_groups(pattern).struct.unnest()
+        cells.columns = list(self._header)
+        full = frame.hstack(cells.get_columns())
+        ragged = full.filter(pl.col(self._header[-1]).is_null())
+        bad = BadRows(ragged["row"].to_numpy() - 1, Reason.RAGGED_ROW, ragged["line"].to_list())
+        return full.filter(pl.col(self._header[-1]).is_not_null()), [bad] if len(ragged) else []
+
+    def _split_triples(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRows]]:
+        ragged = frame.filter(pl.col("words").list.len() != 3)
+        cells = frame.filter(pl.col("words").list.len() == 3).with_columns(
+            pl.col("words").list.get(i).alias(name) for i, name in enumerate(_TRIPLE)
+        )
+        good, bad = _integers(cells, _TRIPLE)
+        if len(ragged):
+            bad.append(BadRows(ragged["row"].to_numpy(), Reason.RAGGED_ROW, ragged["line"].to_list()))
+        names = self._relation_names
+        return good.with_columns(pl.col("relation").cast(pl.String).replace(names)), bad
+
+    def _split_pairs(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRows]]:
+        pairs = (
+            frame.with_columns(pl.col("words").list.first().alias("user"), pl.col("words").list.slice(1).alias("item"))
+            .explode("item")
+            .filter(pl.col("item").is_not_null())
+        )
+        good, bad = _integers(pairs, ("user", "item"))
+        return good.with_columns(pl.lit(self.path.name.split(".")[0]).alias("split")), bad
+
+    @cached_property
+    def _relation_names(self) -> dict[str, str]:
+        """Number -> name from ``relation_list.txt``, cut to what is behind the last slash when that stays distinct."""
+        path = self.path.with_name("relation_list.txt")
+        if not path.exists():
+            return {}
+        source = KgatSource(path, path.name, FileMapping(path=path.name, format="kgat"))
+        if "org_id" not in source.columns or "remap_id" not in source.columns:
+            return {}
+        names: dict[str, str] = {}
+        for batch in source.read(("remap_id", "org_id"), 1 << 16):
+            if isinstance(batch, RawBatch):
+                cells = (batch.columns[name].to_pylist() for name in ("remap_id", "org_id"))
+                names.update(zip(*cells, strict=True))
+        short = {number: re.split("[/#]", name)[-1] for number, name in names.items()}
+        return short if len(set(short.values())) == len(set(names.values())) and all(short.values()) else names
+
+
+def _integers(frame: pl.DataFrame, names: Sequence[str]) -> tuple[pl.DataFrame, list[BadRows]]:
+    """Columns of text as whole numbers, rows with anything else set aside."""
+    numbers = frame.with_columns(pl.col(name).cast(pl.Int64, strict=False).alias(f"{name}#") for name in names)
+    bad: list[BadRows] = []
+    for name in names:
+        odd = numbers.filter(pl.col(f"{name}#").is_null())
+        if len(odd):
+            bad.append(BadRows(odd["row"].to_numpy(), Reason.NOT_AN_INTEGER, odd[name].to_list(), name))
+            numbers = numbers.filter(pl.col(f"{name}#").is_not_null())
+    return numbers.with_columns(pl.col(f"{name}#").alias(name) for name in names), bad
+
+
+def _batches(table: pl.DataFrame, columns: Sequence[str], header: int, batch_rows: int) -> Iterator[RawBatch]:
+    for start in range(0, len(table), batch_rows):
+        part = table.slice(start, batch_rows)
+        arrays = {name: _array(part.get_column(name)) for name in columns}
+        yield RawBatch(arrays, part.get_column("row").to_numpy() - header, min(1.0, (start + batch_rows) / len(table)))
+
+
+def _array(series: pl.Series) -> pa.Array:
+    array = series.to_arrow()
+    return pc.cast(array, pa.string()) if series.dtype == pl.String else array

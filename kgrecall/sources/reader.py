@@ -1,0 +1,266 @@
+"""Files and a schema in, batches of validated nodes and edges out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kgrecall.errors import SchemaError, Shown, SourceError, nearest
+from kgrecall.mapping import EdgeMapping, FileFormat, FileMapping, NodeMapping
+from kgrecall.schema import GraphSchema
+from kgrecall.sources.columnar import ArrowSource, MemorySource, ParquetSource
+from kgrecall.sources.delimited import DelimitedSource
+from kgrecall.sources.jsonl import JsonLinesSource
+from kgrecall.sources.kgat import KgatSource
+from kgrecall.sources.quarantine import Quarantine, QuarantineLimits
+from kgrecall.sources.raw import BadRows, RawBatch, TableSource
+from kgrecall.sources.recbole import RecBoleSource
+from kgrecall.sources.records import RecordBuilder
+from kgrecall.sources.tables import Batch
+from kgrecall.types import Progress, no_progress
+
+_OPENERS: Mapping[FileFormat, Callable[[Path, str, FileMapping, Iterable[str]], TableSource]] = {
+    "delimited": DelimitedSource,
+    "recbole": RecBoleSource,
+    "kgat": KgatSource,
+    "jsonl": JsonLinesSource,
+    "parquet": ParquetSource,
+    "arrow": ArrowSource,
+}
+_Mapping = NodeMapping | EdgeMapping
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file or table that will be read, and how."""
+
+    mapping: FileMapping
+    source: TableSource
+
+
+class TableReader:
+    """Yields the nodes and edges of all files, in the order of the mapping, a file's nodes before its edges.
+
+    Made by :func:`read_tables` and :func:`from_tables`. It can be iterated once; afterwards the quarantine is published.
+
+    Raises (while iterating):
+        SourceError: a file broke off, or it was iterated before.
+        TooManyBadRows: the quarantine reached a limit.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[PlannedFile],
+        schema: GraphSchema,
+        quarantine: Quarantine,
+        *,
+        batch_rows: int = 65_536,
+        progress: Progress = no_progress,
+    ) -> None:
+        self.schema = schema
+        self.quarantine = quarantine
+        self.rows_read: Counter[str] = Counter()
+        """Rows per file, the bad ones included; a row of a KGAT file is one pair or triple."""
+        self.records_read: Counter[str] = Counter()
+        """Nodes and edges asked for, per label and relation, the quarantined ones included."""
+        self.duplicates: Counter[str] = Counter()
+        """Repeated rows that were left out, per KGAT file; they are in none of the other counts."""
+        self._files, self._batch_rows, self._progress = tuple(files), batch_rows, progress
+        self._started = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that are read, in order."""
+        return tuple(file.source.name for file in self._files)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._started:
+            raise SourceError(
+                "TableReader", expected="one iteration", got=Shown("a second one"), remedy="Call read_tables again."
+            )
+        self._started = True
+        try:
+            for file in self._files:
+                yield from self._read(file)
+        finally:
+            self.quarantine.close()
+
+    def _read(self, file: PlannedFile) -> Iterator[Batch]:
+        source = file.source
+        lists = source.list_columns if isinstance(source, RecBoleSource) else frozenset[str]()
+        builder = RecordBuilder(source.name, file.mapping, self.schema, self.quarantine, lists)
+        before = self.records_read.copy()
+        for number, mappings in enumerate(_passes(file.mapping, self.schema)):
+            for batch in source.read(_columns(mappings), self._batch_rows):
+                if number == 0:
+                    self._count_rows(source.name, batch)
+                for mapping in mappings:
+                    yield from _records(builder, batch, mapping)
+                    self.records_read = before + builder.records_read
+                self.quarantine.check_share(self.records_read.total())
+        if isinstance(source, KgatSource):
+            self.duplicates[source.name] += source.duplicates
+
+    def _count_rows(self, name: str, batch: RawBatch | BadRows) -> None:
+        self.rows_read[name] += len(batch.rows)
+        done = self.rows_read[name]
+        if isinstance(batch, RawBatch):
+            self._progress(f"read {name}", done, round(done / batch.share) if batch.share else None)
+
+
+def read_tables(
+    folder: str | Path,
+    schema: GraphSchema,
+    *,
+    quarantine: str | Path | None = None,
+    limits: QuarantineLimits | None = None,
+    batch_rows: int = 65_536,
+    progress: Progress = no_progress,
+) -> TableReader:
+    """Open the files of a mapping. All of them are looked at first, so that a wrong mapping fails before anything is read.
+
+    Args:
+        folder: what the paths of the mapping are relative to.
+        schema: with at least one ``[[files]]``.
+        quarantine: JSON-lines file for bad records; None counts them only.
+        limits: how much may be bad.
+        batch_rows: rows per batch, which bounds the memory.
+        progress: called with the rows read of each file and an estimate of their number.
+
+    Raises:
+        SourceError: a file or a mapped column is missing, or a file is not what the mapping says.
+        SchemaError: the mapping has no files.
+        ConfigError: ``quarantine`` exists and is something else.
+    """
+    folder = Path(folder)
+    files = [
+        PlannedFile(mapping, _checked(_OPENERS[mapping.format](path, _name(path, folder), mapping, _wanted(mapping)), mapping))
+        for mapping in _files_of(schema)
+        for path in _paths(folder, mapping)
+    ]
+    return TableReader(files, schema, Quarantine(quarantine, limits), batch_rows=batch_rows, progress=progress)
+
+
+def from_tables(
+    tables: Mapping[str, object],
+    schema: GraphSchema,
+    *,
+    quarantine: str | Path | None = None,
+    limits: QuarantineLimits | None = None,
+    batch_rows: int = 65_536,
+    progress: Progress = no_progress,
+) -> TableReader:
+    """As :func:`read_tables`, from pyarrow, polars or pandas tables: ``tables[path]`` takes the place of the file ``path``.
+
+    Raises:
+        SourceError: a table or a mapped column is missing, or something is no table.
+        SchemaError: the mapping has no files.
+    """
+    files = []
+    for mapping in _files_of(schema):
+        if mapping.path in tables:
+            source = MemorySource(tables[mapping.path], mapping.path)
+            files.append(PlannedFile(mapping, _checked(source, mapping)))
+        elif not mapping.optional:
+            raise SourceError(
+                "tables", expected=f"one called {mapping.path!r}", got=list(tables), remedy=nearest(mapping.path, tables)
+            )
+    return TableReader(files, schema, Quarantine(quarantine, limits), batch_rows=batch_rows, progress=progress)
+
+
+def _files_of(schema: GraphSchema) -> tuple[FileMapping, ...]:
+    if not schema.files:
+        raise SchemaError(
+            f"schema {schema.name!r}",
+            expected="at least one [[files]]",
+            got=Shown("none"),
+            remedy="Say which files hold the data.",
+        )
+    return schema.files
+
+
+def _paths(folder: Path, mapping: FileMapping) -> list[Path]:
+    """The file, or the parts that match the glob, sorted by name."""
+    literal = folder / mapping.path
+    if literal.is_file():
+        return [literal]
+    parts = sorted(path for path in folder.glob(mapping.path) if path.is_file()) if not Path(mapping.path).is_absolute() else []
+    if parts or mapping.optional:
+        return parts
+    there = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    raise SourceError(
+        str(literal),
+        expected="a file" if folder.is_dir() else "a file in an existing folder",
+        got=Shown("nothing there"),
+        remedy=nearest(mapping.path, there) if there else f"Check the folder {str(folder)!r}.",
+    )
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def _wanted(mapping: FileMapping) -> tuple[str, ...]:
+    return _columns((*mapping.nodes, *mapping.edges))
+
+
+def _columns(mappings: Iterable[_Mapping]) -> tuple[str, ...]:
+    """All columns that these mappings refer to, each once."""
+    names: dict[str, None] = {}
+    for mapping in mappings:
+        ends = (mapping.id,) if isinstance(mapping, NodeMapping) else (mapping.source, mapping.target)
+        names.update((how.column, None) for how in (*ends, *mapping.properties.values()))
+    return tuple(names)
+
+
+def _checked(source: TableSource, mapping: FileMapping) -> TableSource:
+    """The source, if it has the columns that the mapping refers to."""
+    columns = source.columns
+    if not columns and (mapping.header or mapping.format != "delimited"):
+        raise SourceError(
+            source.name, expected="a header", got=Shown("an empty file"), remedy="Check that the copy is complete."
+        )
+    absent = [name for name in _wanted(mapping) if name not in columns]
+    if not absent or not columns:
+        return source
+    if len(columns) == 1 and mapping.format == "delimited":
+        raise SourceError(
+            f"{source.name}: first line",
+            expected=f"columns such as {absent[0]!r}",
+            got=columns[0],
+            remedy=f'It is not cut at {mapping.delimiter or ","!r}: set delimiter = "..." in the mapping.',
+        )
+    raise SourceError(
+        f"{source.name}: column", expected=f"one called {absent[0]!r}", got=list(columns), remedy=nearest(absent[0], columns)
+    )
+
+
+def _passes(file: FileMapping, schema: GraphSchema) -> list[tuple[_Mapping, ...]]:
+    """How often the file is read, and for which mappings.
+
+    Mostly once. Twice, for the nodes and then for the edges, when an edge may lead to a node that a later row describes.
+    KGAT files once per mapping, because duplicates are judged by the columns asked for.
+    """
+    nodes: tuple[_Mapping, ...] = file.nodes
+    edges: tuple[_Mapping, ...] = file.edges
+    if file.format == "kgat":
+        return [(mapping,) for mapping in nodes + edges]
+    labels = {node.label: node.id for node in file.nodes}
+    for edge in file.edges:
+        spec = schema.edge(edge.type)
+        ends = (("source", spec.source, edge.source), ("target", spec.target, edge.target))
+        if any(label in labels and labels[label] != how and side not in edge.create for side, label, how in ends):
+            return [nodes, edges]
+    return [nodes + edges]
+
+
+def _records(builder: RecordBuilder, batch: RawBatch | BadRows, mapping: _Mapping) -> Iterator[Batch]:
+    record = mapping.label if isinstance(mapping, NodeMapping) else mapping.type
+    if isinstance(batch, BadRows):
+        builder.lost(batch, record)
+        return
+    made: Batch = builder.nodes(batch, mapping) if isinstance(mapping, NodeMapping) else builder.edges(batch, mapping)
+    if len(made):
+        yield made
