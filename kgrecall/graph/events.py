@@ -48,7 +48,14 @@ def locate(relations: Sequence[Adjacency], events: Interactions) -> list[BoolArr
     is_edge = order < n
     wanted = np.bincount(equals[~is_edge], minlength=equals[-1] + 1 if len(order) else 0)
     offered = np.bincount(equals[is_edge], minlength=len(wanted))
-    _check_found(events, order[np.flatnonzero(starts)[wanted > offered]], n, int((wanted - offered).clip(0).sum()))
+    unknown = int((wanted - offered).clip(0).sum())
+    if unknown:
+        raise ConfigError(
+            "interactions",
+            expected="events of this snapshot",
+            got=Shown(f"{unknown} of {len(events)} that are not"),
+            remedy="Split snapshot.interactions(), and pass one of the parts unchanged.",
+        )
     place_in_run = np.arange(len(order)) - np.flatnonzero(starts)[equals]
     chosen = np.zeros(n, np.bool_)
     chosen[order[is_edge]] = (place_in_run < wanted[equals])[is_edge]
@@ -63,17 +70,4 @@ def _columns(relations: Sequence[Adjacency]) -> tuple[IntArray, IntArray, FloatA
         np.concatenate([np.empty(0, np.int64), *(r.indices for r in relations)]),
         np.concatenate([np.empty(0, np.float32), *(r.weight for r in relations)]),
         np.concatenate([np.empty(0, np.int64), *times]),
-    )
-
-
-def _check_found(events: Interactions, first_unknown: IntArray, num_edges: int, missing: int) -> None:
-    if not missing:
-        return
-    row = int(first_unknown[first_unknown >= num_edges].min(initial=num_edges + len(events)) - num_edges)
-    shown = f"{missing} others" if row >= len(events) else f"{missing} others, such as row {row}"
-    raise ConfigError(
-        "interactions",
-        expected="events of this snapshot",
-        got=Shown(shown),
-        remedy="Split snapshot.interactions(), and pass one of the parts unchanged.",
     )

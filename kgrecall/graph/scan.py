@@ -84,42 +84,24 @@ def scan_edges(
     spec = schema.edge(name)
     columns = list(dict.fromkeys(c for c in (spec.weight, spec.time, spec.relation) if c is not None))
     sources, targets = vocabularies[spec.source], vocabularies[spec.target]
-    names = _Names(name)
+    names = {} if spec.relation else {name: 0}
     total, done = store.count_edges(name), 0
     parts: list[ScannedEdges] = []
     for batch in store.scan_edges(name, columns):
         parts.append(_read_batch(batch, spec, sources, targets, names))
         done += len(batch)
         progress(f"edges {name}", done, total)
-    return _join(parts, names.found, spec.time is not None)
-
-
-class _Names:
-    """Numbers relation names in the order in which they come; 0 is the relation's own name, used where the value is null."""
-
-    def __init__(self, own: str) -> None:
-        self.number = {own: 0}
-        self.own = own
-
-    @property
-    def found(self) -> tuple[str, ...]:
-        return tuple(self.number)
-
-    def of(self, column: pa.Array) -> PosArray:
-        encoded = column.fill_null(self.own).dictionary_encode()
-        numbers = [self.number.setdefault(value, len(self.number)) for value in encoded.dictionary.to_pylist()]
-        codes: IntArray = encoded.indices.to_numpy()
-        return np.asarray(numbers, np.int32)[codes]
+    return _join(parts, tuple(names), spec.time is not None)
 
 
 def _read_batch(
-    batch: pa.RecordBatch, spec: EdgeTypeSpec, sources: Vocabulary, targets: Vocabulary, names: _Names
+    batch: pa.RecordBatch, spec: EdgeTypeSpec, sources: Vocabulary, targets: Vocabulary, names: dict[str, int]
 ) -> ScannedEdges:
     source = sources.positions(batch.column("source"))
     target = targets.positions(batch.column("target"))
     weight = _weights(batch, spec)
     time = None if spec.time is None else _filled(batch.column(spec.time), pa.int64(), MISSING_TIME)
-    name = names.of(batch.column(spec.relation)) if spec.relation else np.zeros(len(batch), np.int32)
+    name = _numbered(batch.column(spec.relation), names) if spec.relation else np.zeros(len(batch), np.int32)
     known = (source >= 0) & (target >= 0)
     positive = (weight > 0) & np.isfinite(weight)
     chosen = known & positive
@@ -148,6 +130,14 @@ def _weights(batch: pa.RecordBatch, spec: EdgeTypeSpec) -> FloatArray:
 def _filled(column: pa.Array, kind: pa.DataType, missing: float) -> NDArray[Any]:
     values: NDArray[Any] = column.cast(kind).fill_null(missing).to_numpy(zero_copy_only=False)
     return values
+
+
+def _numbered(column: pa.Array, names: dict[str, int]) -> PosArray:
+    """int32 (n,): the number of each relation name; names that are new get the next numbers."""
+    encoded = column.dictionary_encode()
+    numbers = [names.setdefault(name, len(names)) for name in encoded.dictionary.to_pylist()]
+    codes: IntArray = encoded.indices.to_numpy()
+    return np.array(numbers, np.int32)[codes]
 
 
 def _join(parts: list[ScannedEdges], names: tuple[str, ...], timed: bool) -> ScannedEdges:
