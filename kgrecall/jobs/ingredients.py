@@ -1,0 +1,168 @@
+"""Everything the channels are made of, as arrays: computed once by a build, read back memory-mapped by an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from kgrecall.graph.knowledge import Incidence, item_knowledge
+from kgrecall.graph.snapshot import GraphSnapshot
+from kgrecall.index.faiss import FaissIndex
+from kgrecall.jobs.artifact import Artifact, ArtifactWriter
+from kgrecall.recall.attributes import AttributesChannel
+from kgrecall.recall.base import Channel, Naming
+from kgrecall.recall.explain import Names, items_beside
+from kgrecall.recall.histories import Histories
+from kgrecall.recall.item_knn import ItemKnnChannel
+from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
+from kgrecall.recall.node_space import NodeSpace, NodeSpaceConfig, build_node_space
+from kgrecall.recall.popularity import PopularityChannel
+from kgrecall.recall.text import TextChannel
+from kgrecall.recall.vector import VectorChannel
+from kgrecall.types import Embeddings, FloatArray
+
+CHANNELS = ("vector", "item_knn", "attributes", "neighbors", "text", "popularity")
+"""All channels that a build knows, in the order in which answers show them."""
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """The arrays of one catalogue.
+
+    Shapes: ``popularity`` float32 (num_items,); ``item_knn`` and ``attributes`` csr float32 (num_items, num_items), row =
+    history item; ``texts`` float32 (num_items, text_dim) or None. ``attributes`` is None without item knowledge,
+    ``embeddings`` None when the channel ``vector`` was not asked for.
+    """
+
+    snapshot: GraphSnapshot
+    popularity: FloatArray
+    item_knn: sparse.csr_array
+    attributes: sparse.csr_array | None
+    texts: FloatArray | None
+    embeddings: Embeddings | None
+    item_index: FaissIndex | None
+    text_index: FaissIndex | None
+    node_space: NodeSpaceConfig
+    neighbors: NeighborsConfig
+    half_life: float | None = None
+
+    @cached_property
+    def naming(self) -> Naming:
+        schema = self.snapshot.schema
+        return Naming(schema.user_label, schema.item_label, next(iter(schema.edges_with_role("interaction")), "INTERACTED"))
+
+    @cached_property
+    def knowledge(self) -> tuple[Incidence, ...]:
+        return item_knowledge(self.snapshot)
+
+    @cached_property
+    def knowledge_space(self) -> NodeSpace:
+        return build_node_space(self.knowledge, self.node_space, self.naming)
+
+    @cached_property
+    def walk_space(self) -> NodeSpace:
+        """Attributes and people side by side: what the channel ``neighbors`` walks through."""
+        people = Incidence(self.naming.interaction, self.naming.user, self._chosen_by(), reverse=True)
+        config = self.node_space.model_copy(update={"hub_share": 1.0})
+        return build_node_space([*self.knowledge_within_hubs, people], config, self.naming)
+
+    @cached_property
+    def knowledge_within_hubs(self) -> tuple[Incidence, ...]:
+        """Item knowledge without the edges to hubs; people are never hubs, however active."""
+        limit = max(self.node_space.hub_floor, self.node_space.hub_share * len(self.snapshot.items))
+        return tuple(_without_hubs(part, limit) for part in self.knowledge)
+
+    @cached_property
+    def histories(self) -> Histories:
+        return Histories.of(self.snapshot.interactions())
+
+    @cached_property
+    def names(self) -> Names:
+        titled = {label: self.snapshot.titles(label) for label, spec in self.snapshot.schema.nodes.items() if spec.title}
+        return Names(self.snapshot.vocabularies, titled, items_beside(self.knowledge))
+
+    def channel(self, name: str) -> Channel | None:
+        """The channel of this name; None when the graph has nothing for it."""
+        makers: dict[str, Callable[[], Channel | None]] = {
+            "vector": self._vector,
+            "item_knn": lambda: ItemKnnChannel(self.item_knn, naming=self.naming, half_life=self.half_life),
+            "attributes": self._attributes,
+            "neighbors": lambda: NeighborsChannel(self.walk_space, self.neighbors, num_users=len(self.snapshot.users)),
+            "text": self._text,
+            "popularity": lambda: PopularityChannel(self.popularity, naming=self.naming),
+        }
+        return makers[name]()
+
+    def _vector(self) -> Channel | None:
+        if self.embeddings is None or self.item_index is None:
+            return None
+        return VectorChannel(self.item_index, self.embeddings, naming=self.naming)
+
+    def _attributes(self) -> Channel | None:
+        return None if self.attributes is None else AttributesChannel(self.attributes, self.knowledge_space)
+
+    def _text(self) -> Channel | None:
+        if self.texts is None or self.text_index is None:
+            return None
+        return TextChannel(self.text_index, self.texts, naming=self.naming)
+
+    def _chosen_by(self) -> sparse.csr_array:
+        """Who chose each item: float32 (num_items, num_users), 1 per pair."""
+        rows = self.histories
+        ones = np.ones(len(rows.item_pos), np.float32)
+        matrix = sparse.csr_array((ones, rows.item_pos, rows.indptr), shape=(rows.num_users, rows.num_items))
+        return sparse.csr_array(matrix.T)
+
+
+def _without_hubs(part: Incidence, limit: float) -> Incidence:
+    matrix = part.matrix.tocsc()
+    counts = np.diff(matrix.indptr)
+    kept = sparse.csc_array(matrix @ sparse.diags_array((counts <= limit).astype(np.float32)))
+    kept.eliminate_zeros()
+    return Incidence(part.relation, part.label, sparse.csr_array(kept), part.reverse)
+
+
+def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
+    """Write every array into a build; what is derived quickly is not stored."""
+    ingredients.snapshot.save(writer.folder / "snapshot")
+    writer.array("popularity", ingredients.popularity)
+    writer.matrix("item_knn", ingredients.item_knn)
+    if ingredients.attributes is not None:
+        writer.matrix("attributes", ingredients.attributes)
+    if ingredients.texts is not None and ingredients.text_index is not None:
+        writer.array("texts", ingredients.texts)
+        ingredients.text_index.save(writer.path("text.index"))
+    if ingredients.embeddings is not None and ingredients.item_index is not None:
+        for name in ("users", "items", "item_inputs"):
+            writer.array(f"embeddings.{name}", getattr(ingredients.embeddings, name))
+        ingredients.item_index.save(writer.path("items.index"))
+    writer.manifest["ingredients"] = {
+        "node_space": ingredients.node_space.model_dump(),
+        "neighbors": ingredients.neighbors.model_dump(),
+        "half_life": ingredients.half_life,
+    }
+
+
+def load(artifact: Artifact) -> Ingredients:
+    """The ingredients of a verified build, memory-mapped."""
+    settings = artifact.manifest["ingredients"]
+    vectors, texts = artifact.has("embeddings.items.npy"), artifact.has("texts.npy")
+    return Ingredients(
+        snapshot=GraphSnapshot.load(artifact.path("snapshot"), verify=False),
+        popularity=artifact.array("popularity"),
+        item_knn=artifact.matrix("item_knn"),
+        attributes=artifact.matrix("attributes") if artifact.has("attributes.data.npy") else None,
+        texts=artifact.array("texts") if texts else None,
+        embeddings=Embeddings(*(artifact.array(f"embeddings.{n}") for n in ("users", "items", "item_inputs")))
+        if vectors
+        else None,
+        item_index=FaissIndex.load(artifact.path("items.index")) if vectors else None,
+        text_index=FaissIndex.load(artifact.path("text.index")) if texts else None,
+        node_space=NodeSpaceConfig(**settings["node_space"]),
+        neighbors=NeighborsConfig(**settings["neighbors"]),
+        half_life=settings["half_life"],
+    )

@@ -1,0 +1,63 @@
+"""From an artifact to an engine that answers; imports neither torch nor a database driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kgrecall.errors import ConfigError, nearest
+from kgrecall.jobs.artifact import Artifact
+from kgrecall.jobs.encoders import LateEncoder
+from kgrecall.jobs.ingredients import Ingredients, load
+from kgrecall.recall.engine import EngineConfig, RecallEngine
+from kgrecall.recall.rank_fusion import FusionConfig
+
+
+def load_engine(folder: str | Path, *, channels: Sequence[str] | None = None, verify: bool = True) -> RecallEngine:
+    """Open a built model.
+
+    Args:
+        folder: what ``build`` wrote.
+        channels: only these; None for all that were built.
+        verify: compare every file with its checksum (0.3 s per GB).
+
+    Raises:
+        NotBuilt: nothing was built there.
+        CorruptArtifact, StaleArtifact: a file differs from its checksum, or was written by another format.
+        ConfigError: a channel that was not built.
+    """
+    artifact = Artifact(folder, verify=verify)
+    built: list[str] = artifact.manifest["channels"]
+    for name in channels or ():
+        if name not in built:
+            raise ConfigError("channels", expected="channels of the artifact", got=name, remedy=nearest(name, built))
+    fusion = FusionConfig(**artifact.manifest["fusion"])
+    engine = EngineConfig(**artifact.manifest["engine"])
+    return assemble(load(artifact), channels or built, fusion, encoder=artifact.manifest["encoder"], config=engine)
+
+
+def assemble(
+    ingredients: Ingredients,
+    channels: Sequence[str],
+    fusion: FusionConfig,
+    *,
+    encoder: str | None,
+    config: EngineConfig | None = None,
+) -> RecallEngine:
+    """An engine with those of the named channels for which the graph has something."""
+    made = [channel for name in channels if (channel := ingredients.channel(name)) is not None]
+    names = [channel.name for channel in made]
+    weights = {name: weight for name, weight in fusion.weights.items() if name in names}
+    temperatures = {name: value for name, value in fusion.temperatures.items() if name in names}
+    return RecallEngine(
+        ingredients.snapshot.users,
+        ingredients.snapshot.items,
+        made,
+        fusion.model_copy(update={"weights": weights, "temperatures": temperatures}),
+        ingredients.histories,
+        popularity=ingredients.popularity,
+        encode_text=LateEncoder(encoder) if encoder and "text" in names else None,
+        names=ingredients.names,
+        naming=ingredients.naming,
+        config=config,
+    )
