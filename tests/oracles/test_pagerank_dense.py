@@ -1,0 +1,124 @@
+"""Personalised PageRank by push against the solution of the dense linear system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kgrecall.errors import ConfigError
+from kgrecall.graph.adjacency import Adjacency
+from kgrecall.graph.pagerank import JointGraph, personalised_pagerank
+from kgrecall.graph.snapshot import GraphSnapshot
+from kgrecall.graph.vocabulary import Vocabulary
+from kgrecall.schema import GraphSchema
+
+SIZE = {"User": 30, "Item": 40, "Tag": 12}
+SCHEMA = {
+    "nodes": {"User": {"role": "user"}, "Item": {"role": "item"}, "Tag": {}},
+    "edges": {
+        "HAS": {"role": "interaction", "source": "User", "target": "Item"},
+        "TAGGED": {"source": "Item", "target": "Tag"},
+        "LIKE": {"source": "Item", "target": "Item"},
+    },
+}
+EDGES = {("User", "HAS", "Item"): 120, ("Item", "TAGGED", "Tag"): 60, ("Item", "LIKE", "Item"): 25}
+
+
+def graph(seed: int) -> GraphSnapshot:
+    """A random graph in which the last node of each label has no edges."""
+    rng = np.random.default_rng(seed)
+    relations = {}
+    for edge_type, n in EDGES.items():
+        sources, targets = SIZE[edge_type[0]], SIZE[edge_type[2]]
+        relations[edge_type] = Adjacency.from_edges(
+            edge_type,
+            rng.integers(0, sources - 1, n),
+            rng.integers(0, targets - 1, n),
+            rng.random(n).astype(np.float32) + np.float32(0.1),
+            None,
+            num_sources=sources,
+            num_targets=targets,
+        )
+    vocabularies = {label: Vocabulary.of(f"{label}{i:03d}" for i in range(n)) for label, n in SIZE.items()}
+    origins = {edge_type: edge_type[1] for edge_type in relations}
+    return GraphSnapshot(GraphSchema.parse(SCHEMA), "1", vocabularies, relations, origins, {})
+
+
+def dense_matrix(snapshot: GraphSnapshot, weights: dict[str, float]) -> np.ndarray[Any, Any]:
+    start = dict(zip(SIZE, np.cumsum([0, *SIZE.values()]), strict=False))
+    matrix = np.zeros((sum(SIZE.values()),) * 2)
+    for (source, relation, target), edges in snapshot.relations.items():
+        for s, t, w in zip(edges.sources(), edges.indices, edges.weight, strict=True):
+            matrix[start[source] + s, start[target] + t] += w * weights.get(relation, 1.0)
+    return matrix + matrix.T
+
+
+def exact(matrix: np.ndarray[Any, Any], seeds: np.ndarray[Any, Any], restart: float) -> np.ndarray[Any, Any]:
+    degree = matrix.sum(axis=1)
+    lonely = degree == 0
+    stochastic = np.divide(matrix, degree[:, None], where=~lonely[:, None], out=np.zeros_like(matrix))
+    stochastic[lonely, lonely] = 1.0
+    return np.linalg.solve(np.eye(len(matrix)) - (1 - restart) * stochastic.T, restart * seeds)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("restart", [0.1, 0.5])
+@pytest.mark.parametrize("weights", [{}, {"TAGGED": 3.0, "LIKE": 0.0}])
+def test_push_approaches_the_exact_answer_from_below(seed: int, restart: float, weights: dict[str, float]) -> None:
+    snapshot = graph(seed)
+    joint = JointGraph.of(snapshot, relation_weights=weights)
+    matrix = dense_matrix(snapshot, weights)
+    seeds = np.array([2, 17, SIZE["User"] + SIZE["Item"] - 1])  # the last has no edges
+    mass = np.zeros(len(matrix))
+    mass[seeds] = [0.5, 0.3, 0.2]
+    expected = exact(matrix, mass, restart)
+    for tolerance in (1e-3, 1e-9):
+        found = personalised_pagerank(joint, seeds, np.array([5.0, 3.0, 2.0]), restart=restart, tolerance=tolerance)
+        assert np.all(found <= expected + 1e-7)
+        assert found.sum() >= 1 - tolerance * matrix.sum() - 1e-7
+    assert np.allclose(found, expected, atol=1e-6)
+    assert found.sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_parts_belong_to_labels() -> None:
+    joint = JointGraph.of(graph(0))
+    values = np.arange(len(joint))
+    assert joint.part("Item", values).tolist() == list(range(SIZE["User"], SIZE["User"] + SIZE["Item"]))
+
+
+def test_rows_of_the_joint_graph_are_chances() -> None:
+    joint = JointGraph.of(graph(1))
+    rows = np.add.reduceat(np.append(joint.share, 0), joint.indptr[:-1])[np.diff(joint.indptr) > 0]
+    assert np.allclose(rows, 1, atol=1e-6)
+    assert joint.share.dtype == np.float32
+
+
+def test_a_loose_tolerance_touches_only_the_surroundings() -> None:
+    joint = JointGraph.of(graph(2))
+    found = personalised_pagerank(joint, joint.degree.argmax(keepdims=True), np.array([1.0]), tolerance=0.02)
+    assert 1 < np.count_nonzero(found) < len(joint) / 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"restart": 0.0}, "restart: expected a chance"),
+        ({"restart": 1.0}, "restart"),
+        ({"tolerance": 0.0}, "tolerance"),
+        ({"weights": np.array([0.0])}, "weights: expected one or more positive numbers"),
+        ({"weights": np.array([])}, "weights"),
+    ],
+)
+def test_impossible_settings_are_refused(options: dict[str, Any], message: str) -> None:
+    joint = JointGraph.of(graph(0))
+    with pytest.raises(ConfigError, match=message):
+        personalised_pagerank(joint, np.array([0]), **({"weights": np.array([1.0])} | options))
+
+
+def test_relation_weights_are_checked() -> None:
+    with pytest.raises(ConfigError, match=r"got 'TAGGD'\. Did you mean 'TAGGED'"):
+        JointGraph.of(graph(0), relation_weights={"TAGGD": 1.0})
+    with pytest.raises(ConfigError, match=r"relation_weights\[HAS\]"):
+        JointGraph.of(graph(0), relation_weights={"HAS": -1.0})
