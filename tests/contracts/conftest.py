@@ -1,13 +1,12 @@
 """The implementations that the contract suites are run against.
 
-A store joins by an entry in ``STORES``: its name, and a function that opens an empty one as a context manager. ``folder`` is
-the test's own. A store that needs a server skips itself when there is none.
+A store joins by an entry in ``STORES``: its name, and the name of a fixture that gives an empty one. A store that needs a
+server skips itself when there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,24 +16,25 @@ from kgrecall.store import open_store
 from kgrecall.store.base import GraphStore
 
 
-@contextmanager
-def _in_memory(folder: Path) -> Iterator[GraphStore]:
+@pytest.fixture
+def memory_store() -> Iterator[GraphStore]:
     store = open_store(":memory:")
     yield store
     store.close()
 
 
-@contextmanager
-def _in_a_file(folder: Path) -> Iterator[GraphStore]:
-    store = open_store(folder / "graph.sqlite")
+@pytest.fixture
+def file_store(tmp_path: Path) -> Iterator[GraphStore]:
+    store = open_store(tmp_path / "graph.sqlite")
     yield store
     store.close()
 
 
-STORES: dict[str, Callable[[Path], AbstractContextManager[GraphStore]]] = {
-    "memory": _in_memory,
-    "sqlite": _in_a_file,
-}
+STORES = [
+    pytest.param("memory_store", id="memory"),
+    pytest.param("file_store", id="sqlite"),
+    pytest.param("neo4j_store", id="neo4j", marks=pytest.mark.neo4j),
+]
 
 _SCHEMA = {
     "name": "contract",
@@ -94,11 +94,11 @@ def schema() -> GraphSchema:
     return GraphSchema.parse(_SCHEMA)
 
 
-@pytest.fixture(params=list(STORES))
-def fresh_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GraphStore]:
+@pytest.fixture(params=STORES)
+def fresh_store(request: pytest.FixtureRequest) -> GraphStore:
     """A store that nothing was ever written to."""
-    with STORES[request.param](tmp_path) as store:
-        yield store
+    opened: GraphStore = request.getfixturevalue(request.param)
+    return opened
 
 
 @pytest.fixture

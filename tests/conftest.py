@@ -1,0 +1,117 @@
+"""The servers that tests share: started once per run, wiped for every test, ended with the run.
+
+A Neo4j server is, in this order: the one that ``KGRECALL_NEO4J_URI`` names (with ``KGRECALL_NEO4J_USER`` and
+``KGRECALL_NEO4J_PASSWORD``; **its data is deleted**), one started from its Maven artifacts, one in Docker. Without any, the
+tests that need it are skipped and the run says so; with ``KGRECALL_REQUIRE_NEO4J=1`` they fail. ``KGRECALL_NEO4J_VERSION``
+chooses the version that is started. Under pytest-xdist these tests run in one worker (``-n 2 --dist loadgroup``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import neo4j
+import pytest
+
+from kgrecall.errors import StoreUnavailable
+from kgrecall.store.neo4j import Neo4jStore
+from kgrecall.store.neo4j_artifacts import LTS
+from kgrecall.store.neo4j_server import LocalServer, missing_parts, start_server, stop_server
+
+_MET = "neo4j server of the tests"
+_WIPE = "MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "neo4j: needs a Neo4j server")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of the server go to one worker, so that one server is enough."""
+    for item in items:
+        if item.get_closest_marker("neo4j"):
+            item.add_marker(pytest.mark.xdist_group("neo4j"))
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A server with a database that tests may delete."""
+    config = request.config
+    if url := os.environ.get("KGRECALL_NEO4J_URI"):
+        user, password = os.environ.get("KGRECALL_NEO4J_USER", "neo4j"), os.environ.get("KGRECALL_NEO4J_PASSWORD", "")
+        _say(config, f"Neo4j {_version_at(url, user, password)} at {url} (KGRECALL_NEO4J_URI)")
+        yield LocalServer(url, user, password, "", "")
+        return
+    version = os.environ.get("KGRECALL_NEO4J_VERSION", LTS)
+    home = tmp_path_factory.mktemp("neo4j", numbered=True)
+    try:
+        server = start_server(home, version=version, heap="1g", pagecache="256m", tied=True)
+    except StoreUnavailable as error:
+        _give_up(config, f"{missing_parts(version) or error}")
+    kind = "in Docker" if server.container else "from its Maven artifacts"
+    _say(config, f"Neo4j {_version_at(server.uri, server.user, server.password)} {kind}")
+    yield server
+    stop_server(Path(server.home))
+
+
+@pytest.fixture
+def empty_neo4j(neo4j_server: LocalServer) -> LocalServer:
+    """The server with all nodes and relationships deleted; constraints stay, since they hold no data."""
+    with _driver(neo4j_server) as driver, driver.session(database="neo4j") as session:
+        session.run(_WIPE).consume()
+    return neo4j_server
+
+
+@pytest.fixture
+def neo4j_store(empty_neo4j: LocalServer) -> Iterator[Neo4jStore]:
+    """An empty store without a schema."""
+    store = Neo4jStore.connect(empty_neo4j.uri, empty_neo4j.user, empty_neo4j.password)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def cypher(empty_neo4j: LocalServer) -> Iterator[Callable[..., list[list[object]]]]:
+    """``cypher(statement, **parameters)``: what an administrator would type into the same, wiped database."""
+    with _driver(empty_neo4j) as driver, driver.session(database="neo4j") as session:
+        yield lambda statement, **parameters: [record.values() for record in session.run(statement, parameters)]
+
+
+def _driver(server: LocalServer) -> neo4j.Driver:
+    return neo4j.GraphDatabase.driver(
+        server.uri, auth=(server.user, server.password), telemetry_disabled=True, notifications_min_severity="OFF"
+    )
+
+
+def _version_at(url: str, user: str, password: str) -> str:
+    store = Neo4jStore(url, user, password)
+    try:
+        return store.server_version()
+    finally:
+        store.close()
+
+
+def _give_up(config: pytest.Config, why: str) -> None:
+    advice = "Install Java 17 and Maven, start Docker, or set KGRECALL_NEO4J_URI to a server whose data may be deleted."
+    if os.environ.get("KGRECALL_REQUIRE_NEO4J"):
+        pytest.fail(f"no Neo4j server: {why}. {advice}")
+    _say(config, f"NONE, ITS TESTS ARE SKIPPED: {why}. {advice}")
+    pytest.skip(f"no Neo4j server: {why}")
+
+
+def _say(config: pytest.Config, text: str) -> None:
+    """Remember a line for the end of the run; a worker of pytest-xdist hands it to the main process."""
+    getattr(config, "workeroutput", config.__dict__)[_MET] = text
+
+
+def pytest_testnodedown(node: object, error: object) -> None:
+    output = getattr(node, "workeroutput", {})
+    if _MET in output:
+        node.config.__dict__[_MET] = output[_MET]  # type: ignore[attr-defined]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if text := config.__dict__.get(_MET):
+        terminalreporter.write_line(f"store tests met: {text}")
