@@ -11,7 +11,7 @@ import pyarrow as pa
 from kgrecall.sources.tables import Batch, EdgeBatch, NodeBatch, Origin
 from kgrecall.types import IntArray
 
-_MAX_ROWS = 262_144
+_MAX_ROWS = 524_288
 _MAX_BYTES = 64 * 2**20
 
 

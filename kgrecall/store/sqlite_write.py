@@ -5,15 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from kgrecall.schema import EdgeTypeSpec, NodeType, PropertyType
 from kgrecall.store.base import WriteStats
+from kgrecall.store.latest import codes, event_times, last_of_equal
 from kgrecall.store.sqlite_keys import KeyLookup
 from kgrecall.store.sqlite_layout import create_reverse_index, edge_table, node_table, quoted, relations
 from kgrecall.store.sqlite_values import to_sql
@@ -27,7 +26,7 @@ def upsert_nodes(
     connection: sqlite3.Connection, label: str, spec: NodeType, keys: pa.StringArray, columns: Mapping[str, pa.Array]
 ) -> WriteStats:
     """Rows go in sorted by id, so that the index grows at neighbouring places."""
-    rows = _last_of_equal([_codes(keys)], None)
+    rows = last_of_equal([codes(keys)])
     rows = rows[pc.sort_indices(keys.take(pa.array(rows))).to_numpy()]
     names = list(columns)
     marks = ", ".join("?" * (1 + len(names)))
@@ -53,8 +52,9 @@ def upsert_edges(
     present = np.flatnonzero((src >= 0) & (dst >= 0))
     src_here, dst_here = pa.array(src), pa.array(dst)
     key = spec.edge_key
-    parts = [src[present], dst[present], *(_codes(columns[k])[present] for k in key)]
-    rows = present[_last_of_equal(parts, _event_times(spec, columns, present))]
+    parts = [*_packed(src[present], dst[present]), *(codes(columns[k])[present] for k in key)]
+    times = event_times(spec, columns)
+    rows = present[last_of_equal(parts, None if times is None else times[present])]
     names = list(columns)
     others = [n for n in names if n not in key]
     into = ", ".join(["src", "dst", *map(quoted, names), "seq"])
@@ -115,42 +115,9 @@ def _on_conflict(names: Sequence[str], *, newest: str | None = None, stamp: str 
     return f"DO UPDATE SET {update} WHERE ({differs}) AND ({time} IS NULL OR excluded.{time} >= {time})"
 
 
-def _last_of_equal(parts: Sequence[NDArray[Any]], times: IntArray | None) -> IntArray:
-    """Positions of one row per distinct key, in key order: the latest in time, and among equals the last given."""
-    significance = [*([] if times is None else [times]), *reversed(_packed(parts))]
-    order = np.lexsort(significance)
-    if not len(order):
-        return np.empty(0, np.int64)
-    new_key = np.zeros(len(order) - 1, bool)
-    for part in parts:
-        in_order = part[order]
-        new_key |= in_order[1:] != in_order[:-1]
-    kept: IntArray = order[np.append(new_key, True)]
-    return kept
-
-
-def _packed(parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Two leading integer parts below 2^31 in one: a sort key less."""
-    if len(parts) < 2 or not len(parts[0]) or max(parts[0].max(), parts[1].max()) >= 2**31:
-        return list(parts)
-    return [(parts[0] << 32) | parts[1], *parts[2:]]
-
-
-def _codes(values: pa.Array) -> NDArray[Any]:
-    """Numbers as they are, anything else as the number of its distinct value."""
-    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-        return np.asarray(values.to_numpy())
-    if pa.types.is_nested(values.type):
-        values = pa.array([repr(v) for v in values.to_pylist()])
-    return np.asarray(values.dictionary_encode().indices.to_numpy())
-
-
-def _event_times(spec: EdgeTypeSpec, columns: Mapping[str, pa.Array], rows: IntArray) -> IntArray | None:
-    """When each record happened, where that decides between records of equal key; an unknown time is the earliest."""
-    if spec.time is None or spec.time in spec.edge_key or spec.time not in columns:
-        return None
-    times: IntArray = pc.fill_null(columns[spec.time], np.iinfo(np.int64).min).to_numpy()[rows]
-    return times
+def _packed(src: IntArray, dst: IntArray) -> list[IntArray]:
+    """Both positions in one number, as long as they are below 2^31: a sort key less."""
+    return [(src << 32) | dst] if max(src.max(initial=0), dst.max(initial=0)) < 2**31 else [src, dst]
 
 
 def _insert(
