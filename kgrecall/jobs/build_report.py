@@ -1,0 +1,52 @@
+"""What a build did and chose."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kgrecall.model.trainer import EpochRecord
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did and chose; the same facts stand in the manifest of the artifact."""
+
+    out: Path
+    build: str
+    seconds: dict[str, float]
+    texts_encoded: int
+    texts_cached: int
+    curve: tuple[EpochRecord, ...]
+    best_epoch: int
+    relation_weights: dict[str, tuple[float, ...]]
+    chosen: dict[str, Any]
+    fusion: str
+    weights: dict[str, float]
+    validation_ndcg: float | None
+    validation_ndcg_equal_weights: float | None
+    validation_users: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {**asdict(self), "out": str(self.out)}
+
+    def __str__(self) -> str:
+        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        weights = ", ".join(f"{name} {weight:.2g}" for name, weight in self.weights.items() if weight > 0)
+        lines = [
+            f"{self.out}/{self.build}: {stages}",
+            f"texts: {self.texts_encoded:,} encoded, {self.texts_cached:,} from the cache",
+        ]
+        if self.curve:
+            best = self.curve[self.best_epoch - 1]
+            recall = "" if best.valid_recall is None else f", validation recall {best.valid_recall:.4f}"
+            lines.append(f"model: best epoch {self.best_epoch} of {len(self.curve)}, loss {best.loss:.4f}{recall}")
+        lines.append(f"fusion by {self.fusion}: {weights}")
+        if self.validation_ndcg is not None:
+            lines.append(
+                f"validation NDCG@20 over {self.validation_users:,} users: {self.validation_ndcg:.4f} "
+                f"(equal weights: {self.validation_ndcg_equal_weights:.4f})"
+            )
+        return "\n".join(lines)
