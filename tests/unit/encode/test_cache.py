@@ -176,3 +176,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, after: int) -> None:
     assert reported <= answer.hits <= len(part)
     assert answer.hits + answer.encoded == len(part)
     np.testing.assert_array_equal(answer.vectors, HashingEncoder().encode(part))
+
+
+def test_neither_cache_nor_hashing_imports_torch() -> None:
+    code = "import sys, kgrecall.encode.cache, kgrecall.encode.hashing; assert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
