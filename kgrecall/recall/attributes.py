@@ -47,10 +47,21 @@ class AttributesChannel:
         similarity: (num_items, num_items), row = history item.
         space: the nodes it was built from: they name the evidence.
         node_norm: the ``a`` it was built with: how a shared node of many items counts less in evidence.
+        prior: float32 (num_items,) or None: multiplies a candidate's score, for instance
+            :func:`kgrecall.recall.popularity.item_trend`.
     """
 
-    def __init__(self, similarity: Matrix, space: NodeSpace, *, name: str = "attributes", node_norm: float = 0.5) -> None:
+    def __init__(
+        self,
+        similarity: Matrix,
+        space: NodeSpace,
+        *,
+        name: str = "attributes",
+        node_norm: float = 0.5,
+        prior: FloatArray | None = None,
+    ) -> None:
         self.name = name
+        self._prior = prior
         self._rows = SparseRows(similarity)
         self._space = space
         self._nodes = SparseRows(space.matrix)
@@ -58,7 +69,7 @@ class AttributesChannel:
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-        return collect(queries, k, self._score)
+        return collect(queries, k, self._score, self._prior)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """user - history item - shared node - item, by the share of the node in the score."""

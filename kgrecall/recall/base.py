@@ -140,16 +140,24 @@ def top_k_of(positions: NDArray[np.integer[Any]], scores: FloatArray, k: int) ->
     return positions[order].astype(np.int32), scores[order]
 
 
-def collect(queries: QueryBatch, k: int, score: Callable[[QueryBatch, int], tuple[PosArray, FloatArray]]) -> Hits:
+def collect(
+    queries: QueryBatch,
+    k: int,
+    score: Callable[[QueryBatch, int], tuple[PosArray, FloatArray]],
+    prior: FloatArray | None = None,
+) -> Hits:
     """Hits of a channel that scores one query at a time.
 
     Args:
         score: ``score(queries, i)`` gives distinct positions and their scores for query i; scores <= 0 mean "not a candidate".
             It must already leave out ``queries.excluded(i)``; the mask is applied here.
+        prior: float32 (num_items,) >= 0: multiplies every score.
     """
     hits = Hits.empty(len(queries), k)
     for i in range(len(queries)):
         positions, scores = score(queries, i)
+        if prior is not None:
+            scores = scores * prior[positions]
         keep = scores > 0
         if queries.mask is not None:
             keep &= queries.mask[positions]

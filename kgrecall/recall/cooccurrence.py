@@ -14,7 +14,7 @@ from kgrecall.recall.base import top_k_of
 from kgrecall.recall.sparse_rows import Matrix, csr, power, row_and_column_sums, scaled, transposed
 from kgrecall.types import FloatArray, IntArray, PosArray, Progress, no_progress
 
-_BLOCK_PRODUCTS = 1 << 23
+BLOCK_PRODUCTS = 1 << 23
 """Multiplications per block; a block's result has at most as many entries of 8 bytes."""
 
 
@@ -25,6 +25,7 @@ def cooccurrence(
     row_norm: float,
     target_norm: float,
     k: int,
+    block_products: int = BLOCK_PRODUCTS,
     stage: str = "co-occurrence",
     progress: Progress = no_progress,
 ) -> Matrix:
@@ -40,7 +41,7 @@ def cooccurrence(
     right = transposed(scaled(matrix, power(row_sums, -target_norm)))
     products = _products(matrix, np.diff(right.indptr))
     rows: list[tuple[PosArray, FloatArray]] = []
-    for start, stop in _blocks(products, _BLOCK_PRODUCTS):
+    for start, stop in _blocks(products, block_products):
         rows += _best_of_rows(left[start:stop] @ right, start, k)
         progress(stage, stop, matrix.shape[0])
     return stack_rows(rows, matrix.shape[0])

@@ -76,6 +76,8 @@ class ItemKnnChannel:
         similarity: (num_items, num_items), row = history item; entries may be negative, sums <= 0 are no candidates.
         half_life: the weight of a history item halves with this many newer ones; None weighs old and new alike.
         relation: what evidence calls the link between two items.
+        prior: float32 (num_items,) or None: multiplies a candidate's score, for instance
+            :func:`kgrecall.recall.popularity.item_trend`.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class ItemKnnChannel:
         naming: Naming | None = None,
         half_life: float | None = None,
         relation: str = CO_CHOSEN,
+        prior: FloatArray | None = None,
     ) -> None:
         if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1]:
             raise ShapeError(
@@ -96,10 +99,11 @@ class ItemKnnChannel:
         self._naming = naming or Naming()
         self._half_life = half_life
         self._relation = relation
+        self._prior = prior
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-        return collect(queries, k, self._score)
+        return collect(queries, k, self._score, self._prior)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """The history items that vote for this item: user -chose- history item -CO_CHOSEN- item."""

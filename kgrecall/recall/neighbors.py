@@ -37,14 +37,22 @@ class NeighborsChannel:
     Args:
         space: attribute relations, and interactions as (relation, user label) columns when people count as neighbours.
         num_users: how many users the graph has, so that a known user is found among the nodes.
+        prior: float32 (num_items,) or None: multiplies a candidate's score, for instance
+            :func:`kgrecall.recall.popularity.item_trend`.
     """
 
     def __init__(
-        self, space: NodeSpace, config: NeighborsConfig | None = None, *, num_users: int = 0, name: str = "neighbors"
+        self,
+        space: NodeSpace,
+        config: NeighborsConfig | None = None,
+        *,
+        num_users: int = 0,
+        name: str = "neighbors",
+        prior: FloatArray | None = None,
     ) -> None:
         config = config or NeighborsConfig()
         self.name = name
-        self._space, self._beam = space, config.beam
+        self._space, self._beam, self._prior = space, config.beam, prior
         matrix = space.matrix
         item_sums, node_sums = row_and_column_sums(matrix)
         self._item_weight, self._node_weight = power(item_sums, -config.item_norm), power(node_sums, -config.node_norm)
@@ -55,7 +63,7 @@ class NeighborsChannel:
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-        return collect(queries, k, self._score)
+        return collect(queries, k, self._score, self._prior)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """user - history item - shared node - item, by the share of the walk in the score."""

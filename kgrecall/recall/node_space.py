@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,7 +23,7 @@ class NodeSpaceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    weights: dict[str, float] = Field(default_factory=dict)
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     """Weight of a relation, by its name; 1 when not named, 0 leaves it out."""
     hub_share: float = Field(default=0.1, gt=0, le=1)
     """A node with more than this share of all items is a hub: it says little and costs much, so it is left out."""
@@ -73,7 +73,7 @@ def build_node_space(
     """Put the columns of all relations side by side, without hubs and without nodes that only one item has.
 
     Raises:
-        ConfigError: a weight that is negative or names no relation.
+        ConfigError: a weight for a relation that is not there.
         ShapeError: incidences over different numbers of items.
     """
     config, naming = config or NodeSpaceConfig(), naming or Naming()
@@ -100,13 +100,9 @@ def _no_columns(num_items: int) -> Matrix:
 
 def _check(incidences: Sequence[Incidence], config: NodeSpaceConfig) -> None:
     known = {incidence.relation for incidence in incidences}
-    for relation, weight in config.weights.items():
+    for relation in config.weights:
         if relation not in known:
             raise ConfigError("weights", expected="names of relations", got=relation, remedy=nearest(relation, known))
-        if not (np.isfinite(weight) and weight >= 0):
-            raise ConfigError(
-                f"weights[{relation}]", expected="a number >= 0", got=weight, remedy="Use 0 to leave the relation out."
-            )
     sizes = {incidence.matrix.shape[0] for incidence in incidences}
     if len(sizes) > 1:
         raise ShapeError(

@@ -6,7 +6,7 @@ import numpy as np
 
 from kgrecall.errors import ConfigError
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
-from kgrecall.types import FloatArray, Interactions
+from kgrecall.types import BoolArray, FloatArray, Interactions, PosArray
 
 MS_PER_DAY = 86_400_000
 POPULAR = "POPULAR"
@@ -34,6 +34,57 @@ def item_popularity(interactions: Interactions, *, half_life_days: float | None 
     return np.bincount(interactions.item_pos, weights=0.5**age, minlength=interactions.num_items).astype(np.float32)
 
 
+def item_trend(
+    interactions: Interactions, *, half_life_days: float, exponent: float = 1.0, smoothing: float = 0.1
+) -> FloatArray:
+    """How much of an item's popularity is recent, float32 (num_items,): ``((recent + smoothing) / (all + 1)) ** exponent``.
+
+    ``recent`` counts events with the half-life, ``all`` counts them alike. As a prior of personal channels it favours what is
+    chosen now over what was chosen once. An item without events has the value of the smoothing alone.
+
+    Raises:
+        ConfigError: a half-life that is not positive, or events without time.
+    """
+    recent = item_popularity(interactions, half_life_days=half_life_days)
+    trend: FloatArray = ((recent + smoothing) / (item_popularity(interactions) + 1)) ** exponent
+    return trend.astype(np.float32)
+
+
+class PopularOrder:
+    """All items, most popular first, ties by position.
+
+    Args:
+        popularity: float32 (num_items,).
+    """
+
+    def __init__(self, popularity: FloatArray) -> None:
+        self._order = np.argsort(-popularity, kind="stable").astype(np.int32)
+
+    def eligible(self, mask: BoolArray | None) -> PosArray:
+        return self._order if mask is None else self._order[mask[self._order]]
+
+    def fill(self, positions: PosArray, batch: QueryBatch) -> PosArray:
+        """Rows that end early go on with the most popular eligible items that they do not hold yet.
+
+        Shapes: positions int32 (q, k), padded with -1 -> the same, padded only where too few items are eligible.
+        """
+        short = np.flatnonzero(positions[:, -1] < 0)
+        if not len(short):
+            return positions
+        order, filled = self.eligible(batch.mask), positions.copy()
+        for i in short:
+            n = int((filled[i] >= 0).sum())
+            more = first_without(order, np.concatenate([filled[i, :n], batch.excluded(int(i))]), filled.shape[1] - n)
+            filled[i, n : n + len(more)] = more
+        return filled
+
+
+def first_without(order: PosArray, taken: PosArray, k: int) -> PosArray:
+    """The first k distinct positions of an order that are not taken."""
+    head = order[: k + len(taken)]
+    return head[~np.isin(head, taken)][:k]
+
+
 class PopularityChannel:
     """The most popular eligible items, the same for everybody. Items with popularity 0 are no candidates.
 
@@ -44,18 +95,16 @@ class PopularityChannel:
     def __init__(self, popularity: FloatArray, *, name: str = "popularity", naming: Naming | None = None) -> None:
         self.name = name
         self._popularity = np.asarray(popularity, np.float32)
-        ranked = np.argsort(-self._popularity, kind="stable").astype(np.int32)
-        self._order = ranked[self._popularity[ranked] > 0]
+        self._order = PopularOrder(self._popularity)
         self._naming = naming or Naming()
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`."""
         hits = Hits.empty(len(queries), k)
-        order = self._order if queries.mask is None else self._order[queries.mask[self._order]]
+        order = self._order.eligible(queries.mask)
+        order = order[self._popularity[order] > 0]
         for i in range(len(queries)):
-            excluded = queries.excluded(i)
-            best = order[: k + len(excluded)]
-            best = best[~np.isin(best, excluded)][:k]
+            best = first_without(order, queries.excluded(i), k)
             hits.positions[i, : len(best)] = best
             hits.scores[i, : len(best)] = self._popularity[best]
         return hits

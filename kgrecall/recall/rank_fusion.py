@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from kgrecall.errors import ConfigError
 from kgrecall.recall.base import Hits
 from kgrecall.types import FloatArray, IntArray, PosArray
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class FusionConfig(BaseModel):
@@ -26,27 +28,19 @@ class FusionConfig(BaseModel):
 
     method: Literal["rrf", "score"] = "rrf"
     """``rrf`` looks at ranks only, ``score`` at scores over the channel's own mean."""
-    weights: dict[str, float] = Field(default_factory=dict)
+    weights: dict[str, Weight] = Field(default_factory=dict)
     """Weight per channel, >= 0; 1 when not named."""
     rrf_c: float = Field(default=60.0, gt=0)
     """Reciprocal rank fusion: how slowly a rank's worth falls."""
     depth: int = Field(default=20, ge=1)
     """Score fusion: a channel's scores are divided by the mean of its best ``depth``."""
-    temperatures: dict[str, float] = Field(default_factory=dict)
+    temperatures: dict[str, Temperature] = Field(default_factory=dict)
     """Score fusion: a channel of cosines is spread by ``exp(score / temperature)`` first."""
 
-    @model_validator(mode="after")
-    def _check(self) -> FusionConfig:
-        for field, table, least in (("weights", self.weights, 0.0), ("temperatures", self.temperatures, 1e-6)):
-            for name, value in table.items():
-                if not (np.isfinite(value) and value >= least):
-                    raise ConfigError(
-                        f"FusionConfig.{field}[{name}]",
-                        expected=f"a number >= {least:g}",
-                        got=value,
-                        remedy="Use weight 0 to silence a channel.",
-                    )
-        return self
+    text_weight: float = Field(default=4.0, gt=0)
+    """Where a query has a text: weight of the text channel, as a multiple of all other channels' weights together."""
+    text_temperature: float = Field(default=0.05, gt=0)
+    """Where a query has a text: an item that is less similar by this much is worth 1/e, so that the text decides."""
 
     def weight(self, channel: str) -> float:
         return self.weights.get(channel, 1.0)
@@ -79,6 +73,12 @@ def score_over_mean(hits: Hits, depth: int = 20) -> FloatArray:
     head = valid[:, :depth].sum(axis=1)
     mean = scores[:, :depth].sum(axis=1) / np.maximum(head, 1)
     return (scores / np.where(mean > 0, mean, 1)[:, None]).astype(np.float32, copy=False)
+
+
+def text_led(hits: Hits, contributions: FloatArray, temperature: float) -> FloatArray:
+    """Contributions of a channel that leads: the best of each row keeps its worth, others fall with their score."""
+    spread = exponential(hits, temperature).scores
+    return np.where(hits.positions >= 0, spread * contributions[:, :1], 0).astype(np.float32)
 
 
 def exponential(hits: Hits, temperature: float) -> Hits:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgrecall.errors import ConfigError, ShapeError, Shown, UnknownId, nearest
+from kgrecall.errors import ShapeError, UnknownId
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.base import QueryBatch
 from kgrecall.recall.histories import Histories
@@ -76,13 +76,14 @@ class Resolver:
             items, weights = items[-self._max_history :], weights[-self._max_history :]
         return Request(query, user_pos if stored else -1, items, weights, exclude, stored and len(items) > 0, tuple(notes))
 
-    def mask(self, allow: frozenset[str] | None, notes: list[str]) -> BoolArray | None:
-        """bool (num_items,): True for the allowed items; None when everything is."""
+    def mask(self, allow: frozenset[str] | None) -> tuple[BoolArray | None, tuple[str, ...]]:
+        """bool (num_items,): True for the allowed items, None when everything is; and what was odd about it."""
         if allow is None:
-            return None
+            return None, ()
+        notes: list[str] = []
         mask = np.zeros(len(self._items), np.bool_)
         mask[self._positions(allow, "allowed", notes)] = True
-        return mask
+        return mask, tuple(notes)
 
     def _user(self, query: Query, notes: list[str]) -> int:
         if query.user_id is None:
@@ -180,19 +181,3 @@ def _joined(parts: Sequence[PosArray]) -> PosArray:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else _NO_ITEMS
-
-
-def check_channels(wanted: tuple[str, ...] | None, known: Sequence[str]) -> tuple[str, ...]:
-    """The names to ask, in the engine's order.
-
-    Raises:
-        ConfigError: an empty list, or a name that is not a channel of the engine.
-    """
-    if wanted is None:
-        return tuple(known)
-    if not wanted:
-        raise ConfigError("Query.channels", expected="at least one name", got=Shown("none"), remedy="Leave it out to ask all.")
-    for name in wanted:
-        if name not in known:
-            raise ConfigError("Query.channels", expected="names of channels", got=name, remedy=nearest(name, known))
-    return tuple(name for name in known if name in wanted)

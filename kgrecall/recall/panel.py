@@ -1,0 +1,102 @@
+"""All channels of an engine asked together, and their hits fused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgrecall.errors import ConfigError, Shown, nearest
+from kgrecall.recall.base import Channel, Hits, QueryBatch
+from kgrecall.recall.popularity import PopularityChannel
+from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse, text_led
+from kgrecall.types import BoolArray, FloatArray
+
+TEXT_CHANNEL = "text"
+"""The channel that answers query texts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PanelAnswer:
+    """The fused lists of q queries from the channels ``names``; ``personal`` bool (q,): more than popularity answered."""
+
+    names: tuple[str, ...]
+    fused: Fused
+    personal: BoolArray
+
+
+class Panel:
+    """Channels with distinct names, and how their hits are weighed.
+
+    Args:
+        depth: hits asked of each channel, or k when that is more.
+
+    Raises:
+        ConfigError: no channel, two of one name, or fusion settings for a channel that is not there.
+    """
+
+    def __init__(self, channels: Sequence[Channel], fusion: FusionConfig, *, depth: int) -> None:
+        names = tuple(channel.name for channel in channels)
+        if not names or len(set(names)) != len(names):
+            raise ConfigError(
+                "channels",
+                expected="at least one channel, with distinct names",
+                got=names,
+                remedy="Give each a name of its own.",
+            )
+        for name in (*fusion.weights, *fusion.temperatures):
+            if name not in names:
+                raise ConfigError("fusion", expected="names of channels", got=name, remedy=nearest(name, names))
+        self.names = names
+        self._channels = dict(zip(names, channels, strict=True))
+        self._fusion, self._depth = fusion, depth
+
+    def __getitem__(self, name: str) -> Channel:
+        return self._channels[name]
+
+    def choose(self, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The wanted names in the panel's order; all of them for None.
+
+        Raises:
+            ConfigError: an empty list, or a name that is not a channel.
+        """
+        if wanted is None:
+            return self.names
+        if not wanted:
+            raise ConfigError("channels", expected="at least one name", got=Shown("none"), remedy="Leave it out to ask all.")
+        for name in wanted:
+            if name not in self.names:
+                raise ConfigError("channels", expected="names of channels", got=name, remedy=nearest(name, self.names))
+        return tuple(name for name in self.names if name in wanted)
+
+    def ask(self, batch: QueryBatch, names: tuple[str, ...], k: int) -> PanelAnswer:
+        """The k best items of each query by fused score; fewer where the channels have no more."""
+        depth = min(max(k, self._depth), batch.num_items)
+        hits = [self._channels[name].recall(batch, depth) for name in names]
+        parts = [self._fusion.calibrate(n, h) * np.float32(self._fusion.weight(n)) for n, h in zip(names, hits, strict=True)]
+        if batch.text is not None and TEXT_CHANNEL in names:
+            text = names.index(TEXT_CHANNEL)
+            led = batch.text.any(axis=1)
+            parts[text][led] = self._text_parts(names, hits[text])[led]
+        return PanelAnswer(names, fuse(hits, parts, k), self._personal(names, hits))
+
+    def contributions(self, batch: QueryBatch, names: tuple[str, ...], item_pos: int) -> dict[str, float]:
+        """What each channel adds to one item's fused score, for a batch of one; empty when none recalled it."""
+        fused = self.ask(batch, names, self._depth * len(names)).fused
+        at = fused.positions[0] == item_pos
+        parts = fused.parts[:, 0, at].sum(axis=1).tolist()
+        return {name: part for name, part in zip(names, parts, strict=True) if part > 0}
+
+    def _personal(self, names: tuple[str, ...], hits: Sequence[Hits]) -> BoolArray:
+        found = np.zeros(len(hits[0].positions), np.bool_)
+        for name, hit in zip(names, hits, strict=True):
+            if not isinstance(self._channels[name], PopularityChannel):
+                found |= hit.positions[:, 0] >= 0
+        return found
+
+    def _text_parts(self, names: tuple[str, ...], hits: Hits) -> FloatArray:
+        """What the text channel contributes to a query with a text: more than all others together."""
+        others = sum(self._fusion.weight(name) for name in names if name != TEXT_CHANNEL) or 1.0
+        parts = text_led(hits, self._fusion.calibrate(TEXT_CHANNEL, hits), self._fusion.text_temperature)
+        return parts * np.float32(self._fusion.text_weight * others)
