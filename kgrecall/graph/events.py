@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.graph.adjacency import MISSING_TIME, Adjacency
@@ -33,17 +36,12 @@ def locate(relations: Sequence[Adjacency], events: Interactions) -> list[BoolArr
         ConfigError: an event is not in the relations.
     """
     user, item, weight, time = _columns(relations)
-    asked_time = np.full(len(events), MISSING_TIME) if events.time is None else events.time
     n = len(user)
-    columns = [
-        np.concatenate([weight, events.weight]),
-        np.concatenate([time, asked_time]),
-        np.concatenate([item, events.item_pos]),
-        np.concatenate([user, events.user_pos]),
-    ]
-    order = np.lexsort(columns)  # equal ones: edges come before the events that ask for them
-    starts = np.ones(len(order), np.bool_)
-    starts[1:] = np.any([c[order][1:] != c[order][:-1] for c in columns], axis=0)
+    asked_time = np.full(len(events), MISSING_TIME) if events.time is None else events.time
+    pair = np.concatenate([user, events.user_pos]) * events.num_items + np.concatenate([item, events.item_pos])
+    weight, time = np.concatenate([weight, events.weight]), np.concatenate([time, asked_time])
+    order = _sorted(pair, time, weight)
+    starts = _changes(pair[order]) | _changes(time[order]) | _changes(weight[order])
     equals = np.cumsum(starts) - 1
     is_edge = order < n
     wanted = np.bincount(equals[~is_edge], minlength=equals[-1] + 1 if len(order) else 0)
@@ -59,7 +57,28 @@ def locate(relations: Sequence[Adjacency], events: Interactions) -> list[BoolArr
     place_in_run = np.arange(len(order)) - np.flatnonzero(starts)[equals]
     chosen = np.zeros(n, np.bool_)
     chosen[order[is_edge]] = (place_in_run < wanted[equals])[is_edge]
-    return np.split(chosen, np.cumsum([relation.num_edges for relation in relations])[:-1])
+    ends = np.cumsum([0, *(relation.num_edges for relation in relations)])
+    return [chosen[start:end] for start, end in pairwise(ends)]
+
+
+def _sorted(pair: IntArray, time: IntArray, weight: FloatArray) -> IntArray:
+    """Stable order by pair, time and weight; edges, which come first, stay before the events that ask for them.
+
+    Most pairs have one edge and at most one event that asks for it: only the others are looked at more closely.
+    """
+    order = np.argsort(pair, kind="stable")
+    run = np.cumsum(_changes(pair[order])) - 1
+    busy = np.flatnonzero(np.bincount(run)[run] > 2)
+    rows = order[busy]
+    order[busy] = rows[np.lexsort((weight[rows], time[rows], pair[rows]))]
+    return order
+
+
+def _changes(column: NDArray[Any]) -> BoolArray:
+    """Where a value differs from the one before; the first always does."""
+    changes = np.ones(len(column), np.bool_)
+    changes[1:] = column[1:] != column[:-1]
+    return changes
 
 
 def _columns(relations: Sequence[Adjacency]) -> tuple[IntArray, IntArray, FloatArray, IntArray]:

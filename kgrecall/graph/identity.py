@@ -30,7 +30,7 @@ class Placement:
     offset: Mapping[str, int]
     size: Mapping[str, int]
     indptr: IntArray
-    becomes: IntArray
+    becomes: PosArray
     stays: BoolArray
     label: PosArray
     position: PosArray
@@ -42,9 +42,12 @@ class Placement:
     def num_nodes(self, label: str) -> int:
         return int(self.staying(label).sum())
 
-    def move(self, label: str, positions: PosArray) -> tuple[IntArray, IntArray]:
-        """The new ends of edges (m,): which edge, and the number of the node that its end has become."""
-        edge, entry = gather(self.indptr, positions.astype(np.int64) + self.offset[label])
+    def move(self, label: str, positions: PosArray) -> tuple[IntArray | None, PosArray]:
+        """The new ends of edges (m,): the edge of each (None: one for one), and the number of the node that it has become."""
+        numbers = positions + np.int32(self.offset[label])
+        if self.staying(label).all():
+            return None, numbers
+        edge, entry = gather(self.indptr, numbers)
         return edge, self.becomes[entry]
 
 
@@ -75,7 +78,7 @@ def place(schema: GraphSchema, sizes: Mapping[str, int], identities: Mapping[str
         part = slice(start, start + sizes[name])
         position[part] = np.cumsum(stays[part]) - 1
     return Placement(
-        tuple(sizes), offset, sizes, becomes.indptr.astype(np.int64), becomes.indices.astype(np.int64), stays, label, position
+        tuple(sizes), offset, sizes, becomes.indptr.astype(np.int64), becomes.indices.astype(np.int32), stays, label, position
     )
 
 

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrecall.graph.adjacency import Adjacency, group
 from kgrecall.graph.identity import Placement
 from kgrecall.graph.scan import EdgeCounts, ScannedEdges
 from kgrecall.schema import EdgeTypeSpec
-from kgrecall.types import EdgeType, FloatArray, IntArray
+from kgrecall.types import EdgeType, FloatArray, IntArray, PosArray
 
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
     """Edges with their ends as node numbers of the placement, and an index into ``names``."""
 
-    sources: IntArray
-    targets: IntArray
+    sources: PosArray
+    targets: PosArray
     weight: FloatArray
     time: IntArray | None
-    name: IntArray
+    name: PosArray
     names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def take(self, rows: NDArray[Any]) -> _Moved:
+        time = None if self.time is None else self.time[rows]
+        return _Moved(self.sources[rows], self.targets[rows], self.weight[rows], time, self.name[rows], self.names)
 
 
 def settle(
@@ -36,30 +45,29 @@ def settle(
     """
     edges, self_loops = _without_self_loops(_move(spec, scanned, placement))
     edges = _turn(edges, spec, relation, frozenset(taken))
-    copied = len(edges.sources) + self_loops - scanned.counts.kept
+    copied = len(edges) + self_loops - scanned.counts.kept
     parts = _split(edges, placement)
     if not parts and not spec.relation:
         declared = (spec.source, relation, spec.target)
-        parts = {declared: _adjacency(declared, edges, np.empty(0, np.int64), placement)}
+        parts = {declared: _adjacency(declared, edges, placement)}
     unique = {edge_type: _without_repeats(adjacency, spec) for edge_type, adjacency in parts.items()}
     kept = sum(adjacency.num_edges for adjacency in unique.values())
-    counts = replace(scanned.counts, copied=copied, self_loop=self_loops, kept=kept, duplicate=len(edges.sources) - kept)
+    counts = replace(scanned.counts, copied=copied, self_loop=self_loops, kept=kept, duplicate=len(edges) - kept)
     return unique, counts
 
 
 def _move(spec: EdgeTypeSpec, scanned: ScannedEdges, placement: Placement) -> _Moved:
-    first, sources = placement.move(spec.source, scanned.sources)
-    second, targets = placement.move(spec.target, scanned.targets[first])
-    row = first[second]
-    time = None if scanned.time is None else scanned.time[row]
-    return _Moved(sources[second], targets, scanned.weight[row], time, scanned.name[row].astype(np.int64), scanned.names)
+    edges = _Moved(scanned.sources, scanned.targets, scanned.weight, scanned.time, scanned.name, scanned.names)
+    row, sources = placement.move(spec.source, edges.sources)
+    edges = replace(edges if row is None else edges.take(row), sources=sources)
+    row, targets = placement.move(spec.target, edges.targets)
+    return replace(edges if row is None else edges.take(row), targets=targets)
 
 
 def _without_self_loops(edges: _Moved) -> tuple[_Moved, int]:
-    chosen = edges.sources != edges.targets
-    time = None if edges.time is None else edges.time[chosen]
-    kept = _Moved(edges.sources[chosen], edges.targets[chosen], edges.weight[chosen], time, edges.name[chosen], edges.names)
-    return kept, int((~chosen).sum())
+    loops = edges.sources == edges.targets
+    num_loops = int(loops.sum())
+    return (edges.take(~loops) if num_loops else edges), num_loops
 
 
 def _turn(edges: _Moved, spec: EdgeTypeSpec, relation: str, taken: frozenset[str]) -> _Moved:
@@ -67,8 +75,10 @@ def _turn(edges: _Moved, spec: EdgeTypeSpec, relation: str, taken: frozenset[str
     said = [spec.inverse_of.get(name, name) for name in edges.names]
     final = [f"{relation}.{name}" if name in taken else name for name in said]
     names = sorted(set(final))
+    if names == list(edges.names) and not spec.inverse_of:
+        return edges
     place = {name: i for i, name in enumerate(names)}
-    number = np.array([place[name] for name in final], np.int64)
+    number = np.array([place[name] for name in final], np.int32)
     turned = np.array([name in spec.inverse_of for name in edges.names])[edges.name]
     return replace(
         edges,
@@ -81,24 +91,24 @@ def _turn(edges: _Moved, spec: EdgeTypeSpec, relation: str, taken: frozenset[str
 
 def _split(edges: _Moved, placement: Placement) -> dict[EdgeType, Adjacency]:
     labels = placement.labels
-    source_label = placement.label[edges.sources].astype(np.int64)
-    key = (edges.name * len(labels) + source_label) * len(labels) + placement.label[edges.targets]
-    indptr, order = group(key, len(edges.names) * len(labels) ** 2)
+    pair = placement.label[edges.sources] * np.int32(len(labels)) + placement.label[edges.targets]
+    indptr, order = group(edges.name * np.int32(len(labels) ** 2) + pair, len(edges.names) * len(labels) ** 2)
     parts = {}
     for k in np.flatnonzero(np.diff(indptr)).tolist():
-        name, pair = divmod(k, len(labels) ** 2)
-        edge_type = (labels[pair // len(labels)], edges.names[name], labels[pair % len(labels)])
-        parts[edge_type] = _adjacency(edge_type, edges, order[indptr[k] : indptr[k + 1]], placement)
+        name, ends = divmod(k, len(labels) ** 2)
+        edge_type = (labels[ends // len(labels)], edges.names[name], labels[ends % len(labels)])
+        part = edges.take(order[indptr[k] : indptr[k + 1]]) if indptr[k + 1] - indptr[k] < len(edges) else edges
+        parts[edge_type] = _adjacency(edge_type, part, placement)
     return parts
 
 
-def _adjacency(edge_type: EdgeType, edges: _Moved, rows: IntArray, placement: Placement) -> Adjacency:
+def _adjacency(edge_type: EdgeType, edges: _Moved, placement: Placement) -> Adjacency:
     return Adjacency.from_edges(
         edge_type,
-        placement.position[edges.sources[rows]],
-        placement.position[edges.targets[rows]],
-        edges.weight[rows],
-        None if edges.time is None else edges.time[rows],
+        placement.position[edges.sources],
+        placement.position[edges.targets],
+        edges.weight,
+        edges.time,
         num_sources=placement.num_nodes(edge_type[0]),
         num_targets=placement.num_nodes(edge_type[2]),
     )

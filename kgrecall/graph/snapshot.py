@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from kgrecall.errors import NotBuilt, SchemaError, Shown, nearest
+from kgrecall.errors import ConfigError, NotBuilt, SchemaError, Shown, nearest
 from kgrecall.graph import events
 from kgrecall.graph import snapshot_files as files
 from kgrecall.graph.adjacency import MISSING_TIME, Adjacency
@@ -104,6 +104,14 @@ class GraphSnapshot:
         Raises:
             ConfigError: an event is not in this snapshot.
         """
+        sizes = len(self.users), len(self.items)
+        if (interactions.num_users, interactions.num_items) != sizes:
+            raise ConfigError(
+                "interactions",
+                expected=f"events of this snapshot's {sizes[0]} users and {sizes[1]} items",
+                got=(interactions.num_users, interactions.num_items),
+                remedy="Split snapshot.interactions(), and pass one of the parts.",
+            )
         known = self.with_role("interaction")
         chosen = events.locate(list(known.values()), interactions)
         cut = {edge_type: edges.keep(kept) for (edge_type, edges), kept in zip(known.items(), chosen, strict=True)}

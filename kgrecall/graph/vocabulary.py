@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Vocabulary:
 
     def _look_up(self, ids: Sequence[str | None]) -> IntArray:
         find: dict[Any, int] = self._positions
-        return np.fromiter((find.get(node_id, -1) for node_id in ids), np.int64, len(ids))
+        return np.fromiter(map(find.get, ids, repeat(-1)), np.int64, len(ids))
 
     def position(self, node_id: str) -> int:
         """The position of one id.

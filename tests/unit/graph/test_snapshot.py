@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -205,3 +206,17 @@ def test_an_event_that_is_not_in_the_graph_is_refused(cinema: GraphSnapshot) -> 
         cinema.with_interactions(events)
     with pytest.raises(ConfigError, match="got 1 of 2"):
         cinema.with_interactions(cinema.interactions().take(np.array([0, 0])))
+    other = dataclasses.replace(cinema.interactions(), num_items=5)
+    with pytest.raises(ConfigError, match=r"3 users and 4 items, got \(3, 5\)"):
+        cinema.with_interactions(other)
+
+
+def test_a_graph_without_interaction_relations_has_no_events(take: Take, cinema_parts: Parts) -> None:
+    schema, nodes, edges = copy.deepcopy(cinema_parts)
+    for name in ("RATED", "WATCHED"):
+        del schema["edges"][name], edges[name]
+    snapshot = take(schema, nodes, edges)
+    events = snapshot.interactions()
+    assert len(events) == 0
+    assert events.time is None
+    assert snapshot.with_interactions(events).fingerprint == snapshot.fingerprint
