@@ -46,7 +46,7 @@ class KgatSource:
     def __init__(self, path: Path, name: str, mapping: FileMapping, wanted: Iterable[str] = ()) -> None:
         self.path, self.name, self.mapping, self._wanted = path, name, mapping, frozenset(wanted)
         self.duplicates = 0
-        """Rows that repeated an earlier one in the columns asked for, over all reads so far."""
+        """Pairs, triples or lines that repeated an earlier one of the file, as of the last read."""
 
     @cached_property
     def _header(self) -> tuple[str, ...]:
@@ -72,17 +72,25 @@ class KgatSource:
             if self._header and not parts:
                 frame = frame.slice(1)
             good, bad = self._split(frame.filter(pl.col("line").str.strip_chars() != ""))
-            parts.append(good.select("row", *columns))
+            parts.append(good.select("row", *self.columns))
             yield from bad
-        table = pl.concat(parts) if parts else pl.DataFrame(schema={"row": pl.Int64, **dict.fromkeys(columns, pl.String)})
-        distinct = table.unique(subset=list(columns), keep="first", maintain_order=True)
-        self.duplicates += len(table) - len(distinct)
+        if not parts:
+            return
+        table = pl.concat(parts)
+        key = [name for name in self.columns if name != "split"]
+        distinct = table.unique(subset=key, keep="first", maintain_order=True)
+        self.duplicates = len(table) - len(distinct)
+        if not set(columns).issuperset(key):
+            distinct = distinct.unique(subset=list(columns), keep="first", maintain_order=True)
         yield from _batches(distinct, columns, int(bool(self._header)), batch_rows)
 
     def _split(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRows]]:
         if self._header:
             return self._split_list(frame)
-        words = frame.with_columns(pl.col("line").str.strip_chars().str.replace_all(r"\s+", " ").str.split(" ").alias("words"))
+        line = pl.col("line").str.strip_chars()
+        if frame.get_column("line").str.contains(r"\t|  ").any():
+            line = line.str.replace_all(r"\s+", " ")
+        words = frame.with_columns(line.str.split(" ").alias("words"))
         return self._split_triples(words) if self.columns == _TRIPLE else self._split_pairs(words)
 
     def _split_list(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRows]]:

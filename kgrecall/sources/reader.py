@@ -100,8 +100,8 @@ class TableReader:
                     yield from _records(builder, batch, mapping)
                     self.records_read = before + builder.records_read
                 self.quarantine.check_share(self.records_read.total())
-        if isinstance(source, KgatSource):
-            self.duplicates[source.name] += source.duplicates
+        if isinstance(source, KgatSource) and source.duplicates:
+            self.duplicates[source.name] = source.duplicates
 
     def _count_rows(self, name: str, batch: RawBatch | BadRows) -> None:
         self.rows_read[name] += len(batch.rows)
