@@ -74,17 +74,17 @@ class Cost:
 
 @contextmanager
 def measure() -> Iterator[Cost]:
-    """CPU seconds (all threads of this process), wall seconds and peak resident memory of the block.
+    """CPU seconds (all threads, and the child processes that ended), wall seconds and peak resident memory of the block.
 
-    Where the system cannot reset the peak (anything but Linux), it is the peak of the process so far.
+    The memory is that of this process; where its peak cannot be reset (anything but Linux), it is the peak so far.
     """
     cost = Cost()
     _reset_peak()
-    cpu, wall = time.process_time(), time.perf_counter()
+    cpu, wall = _cpu_seconds(), time.perf_counter()
     try:
         yield cost
     finally:
-        cost.cpu_seconds = time.process_time() - cpu
+        cost.cpu_seconds = _cpu_seconds() - cpu
         cost.wall_seconds = time.perf_counter() - wall
         cost.peak_mb = _peak_mb()
 
@@ -182,6 +182,11 @@ def command(arguments: Sequence[str] | None = None) -> str:
     shown = [Path(part).name if Path(part).is_absolute() else part for part in rest]
     name = "python" if Path(interpreter).name.startswith("python") else Path(interpreter).name
     return " ".join([name, *shown])
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
 
 
 def _reset_peak() -> None:

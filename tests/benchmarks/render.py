@@ -1,11 +1,13 @@
-"""Render RESULTS.md from the recorded figures: the newest of each row, peers beside ours."""
+"""Render RESULTS.md from the recorded figures: the newest of each row, peers and published figures beside ours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 from tests.benchmarks.record import Figure, read_figures, results_path
 
@@ -13,36 +15,43 @@ HEAD = """# Results
 
 Rendered from `results.jsonl` by `python -m tests.benchmarks.render`; do not edit. One row per system and one column per
 metric, each the newest run of that row; `±` is the standard deviation over its seeds. Shares lie between 0 and 1, `CPU s`
-and `peak MB` belong to the measured work (fitting, importing, serving), not to the evaluation around it.
+and `peak MB` belong to the measured work (fitting, importing, serving), not to the evaluation around it. The last column is
+the version of the code, or where a published figure comes from.
 """
+PUBLISHED = Path(__file__).with_name("published.toml")
+Published = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+"""benchmark -> data set -> rows of ``system``, ``source`` and metrics."""
+Run = list[Figure]
 
 
 def write_results() -> Path:
     """Render the figures and return the file: RESULTS.md, or the name of the scratch file with ``.md``."""
     path = results_path()
     target = path.with_name("RESULTS.md") if path.name == "results.jsonl" else path.with_suffix(".md")
-    target.write_text(to_markdown(read_figures(path)), encoding="utf-8")
+    published = tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))
+    target.write_text(to_markdown(read_figures(path), published), encoding="utf-8")
     return target
 
 
-def to_markdown(figures: Iterable[Figure]) -> str:
+def to_markdown(figures: Iterable[Figure], published: Published | None = None) -> str:
     """The whole document; the same figures always give the same text."""
+    published = published or {}
     runs = newest_runs(figures)
     parts = [HEAD]
-    for benchmark, of_benchmark in groupby(sorted(runs, key=lambda r: r[0].benchmark), key=lambda r: r[0].benchmark):
+    for benchmark, of_benchmark in _grouped(runs, "benchmark"):
         parts.append(f"\n## {benchmark}\n")
-        for dataset, of_dataset in groupby(sorted(of_benchmark, key=lambda r: r[0].dataset), key=lambda r: r[0].dataset):
-            parts.append(_section(dataset, list(of_dataset)))
+        for dataset, of_dataset in _grouped(of_benchmark, "dataset"):
+            parts.append(_section(dataset, of_dataset, published.get(benchmark, {}).get(dataset, ())))
     return "".join(parts)
 
 
-def newest_runs(figures: Iterable[Figure]) -> list[list[Figure]]:
+def newest_runs(figures: Iterable[Figure]) -> list[Run]:
     """For each (benchmark, data set, system, metric), the newest figure of each seed of its newest run.
 
     A run is one command at one version of the code: seeds of an older run never slip into a mean. Rows keep the order in
     which they were first recorded.
     """
-    rows: dict[tuple[str, str, str, str], list[Figure]] = {}
+    rows: dict[tuple[str, str, str, str], Run] = {}
     for figure in figures:
         rows.setdefault((figure.benchmark, figure.dataset, figure.system, figure.metric), []).append(figure)
     runs = []
@@ -53,7 +62,12 @@ def newest_runs(figures: Iterable[Figure]) -> list[list[Figure]]:
     return runs
 
 
-def _section(dataset: str, runs: list[list[Figure]]) -> str:
+def _grouped(runs: Iterable[Run], key: str) -> list[tuple[str, list[Run]]]:
+    ordered = sorted(runs, key=lambda run: getattr(run[0], key))
+    return [(name, list(group)) for name, group in groupby(ordered, key=lambda run: getattr(run[0], key))]
+
+
+def _section(dataset: str, runs: list[Run], published: Sequence[Mapping[str, Any]]) -> str:
     metrics = list(dict.fromkeys((run[0].metric, run[0].unit) for run in runs))
     systems = list(dict.fromkeys(run[0].system for run in runs))
     cells = {(run[0].system, run[0].metric, run[0].unit): run for run in runs}
@@ -63,13 +77,15 @@ def _section(dataset: str, runs: list[list[Figure]]) -> str:
         own = [cells[system, *metric] for metric in metrics if (system, *metric) in cells]
         values = [_value(cells.get((system, *metric), [])) for metric in metrics]
         lines.append([system, *values, _cost(own, "seconds"), _cost(own, "peak_mb"), own[-1][-1].code_version])
+    for row in published:
+        values = [_number(row[metric]) if metric in row else "" for metric, _ in metrics]
+        lines.append([f"{row['system']} (published)", *values, "", "", row["source"]])
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    commands = dict.fromkeys(run[-1].command for run in runs)
-    made = "\n".join(f"    {command}" for command in commands)
+    made = "\n".join(f"    {command}" for command in dict.fromkeys(run[-1].command for run in runs))
     return f"\n### {dataset}\n\n{table}\n\nMade by:\n\n{made}\n"
 
 
-def _value(run: list[Figure]) -> str:
+def _value(run: Run) -> str:
     if not run:
         return ""
     values = [figure.value for figure in run]
@@ -77,7 +93,7 @@ def _value(run: list[Figure]) -> str:
     return _number(fmean(values)) + spread
 
 
-def _cost(runs: list[list[Figure]], what: str) -> str:
+def _cost(runs: list[Run], what: str) -> str:
     known = [getattr(figure, what) for run in runs for figure in run if getattr(figure, what) is not None]
     return f"{max(known):,.1f}" if known else ""
 

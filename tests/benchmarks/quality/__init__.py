@@ -1,0 +1,1 @@
+"""How good are the candidates? Released splits, tuned baselines, paired significance."""

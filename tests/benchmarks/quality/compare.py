@@ -1,0 +1,97 @@
+"""Recall and NDCG of tuned systems on one real set, with paired significance: quality.compare SET [--help]."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from kgrecall.errors import BudgetExceeded, ConfigError, NotBuilt, nearest
+from kgrecall.evaluate.tables import plain_table
+from tests.benchmarks.quality.factors import EASE, IALS
+from tests.benchmarks.quality.neighbourhood import (
+    COSINE_ITEM_KNN,
+    DEGREE_ITEM_KNN,
+    POPULARITY,
+    RECENT_POPULARITY,
+    RP3BETA,
+    USER_KNN,
+)
+from tests.benchmarks.quality.protocol import SystemResult, difference, record_result, run, strongest
+from tests.benchmarks.quality.systems import System
+from tests.benchmarks.quality.tasks import SETS, Task, load
+from tests.benchmarks.quality.tuning import Budget
+
+BASELINES = (POPULARITY, RECENT_POPULARITY, COSINE_ITEM_KNN, DEGREE_ITEM_KNN, RP3BETA, USER_KNN, EASE, IALS)
+OURS: tuple[System, ...] = ()
+
+
+def main() -> None:
+    options = _options()
+    task = load(options.set)
+    budget = Budget(options.trials, options.seconds, options.sampler)
+    results = []
+    for system in _chosen_systems(options.only):
+        try:
+            result = run(task, system, budget, fresh=options.fresh)
+        except (BudgetExceeded, NotBuilt) as error:
+            print(f"{system.name} is left out: {error}")
+            continue
+        record_result(task, result)
+        results.append(result)
+        print(_line(task, result))
+    print(table(task, results), segment_table(task, results), sep="\n\n")
+
+
+def table(task: Task, results: Sequence[SystemResult]) -> str:
+    """Systems and measures, best first, with the paired difference to the strongest baseline."""
+    if not results:
+        return "nothing was measured"
+    names = {baseline.name for baseline in BASELINES}
+    best = strongest([result for result in results if result.system in names] or results, task.chosen_by)
+    ordered = sorted(results, key=lambda result: -result.mean(task.chosen_by))
+    rows = [
+        [
+            result.system,
+            *(f"{result.mean(measure):.4f}" for measure in task.measures),
+            "" if result is best else str(difference(result, best, task.chosen_by)),
+        ]
+        for result in ordered
+    ]
+    return plain_table([task.name, *map(str, task.measures), f"{task.chosen_by} - {best.system}"], rows)
+
+
+def segment_table(task: Task, results: Sequence[SystemResult]) -> str:
+    """The chosen measure by the length of the users' histories."""
+    names = list(results[0].segments) if results else []
+    rows = [[result.system, *(f"{value:.4f}" for value in result.segments.values())] for result in results]
+    return plain_table([f"{task.chosen_by} of users with", *names], rows)
+
+
+def _line(task: Task, result: SystemResult) -> str:
+    fit = result.seeds[0].fit
+    return (
+        f"{result.system}: valid {result.chosen.value:.4f}, test {result.mean(task.chosen_by):.4f} {task.chosen_by}; "
+        f"fit {fit.cpu_seconds:.1f} CPU s, peak {fit.peak_mb:.0f} MB; {result.chosen.trials} trials in "
+        f"{result.chosen.seconds:.0f} CPU s; {result.chosen.params}"
+    )
+
+
+def _options() -> argparse.Namespace:
+    usual = Budget()
+    parser = argparse.ArgumentParser(prog="quality.compare", description=__doc__)
+    parser.add_argument("set", choices=sorted(SETS))
+    parser.add_argument("--only", default="", help="names of systems, with commas between them")
+    parser.add_argument("--trials", type=int, default=usual.trials, help="points of the search space per system")
+    parser.add_argument("--seconds", type=float, default=usual.seconds, help="CPU seconds of search per system")
+    parser.add_argument("--sampler", choices=["tpe", "random", "qmc"], default=usual.sampler)
+    parser.add_argument("--fresh", action="store_true", help="forget the trials of earlier runs")
+    return parser.parse_args()
+
+
+def _chosen_systems(only: str) -> list[System]:
+    systems = {system.name: system for system in (*BASELINES, *OURS)}
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(systems)
+    for name in names:
+        if name not in systems:
+            raise ConfigError("--only", expected="names of systems", got=name, remedy=nearest(name, systems))
+    return [systems[name] for name in names]
