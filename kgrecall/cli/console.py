@@ -16,7 +16,8 @@ from rich.text import Text
 
 from kgrecall.types import Progress as Report
 
-out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+_FILE_WIDTH = 160
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 

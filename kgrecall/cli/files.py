@@ -113,9 +113,9 @@ def datasets(
     if name is None:
         known = available()
         if json:
-            print_json([{"name": d.name, "title": d.title, "licence": d.licence} for d in known])
+            print_json([{"name": d.name, "summary": d.summary, "licence": d.licence} for d in known])
         else:
-            print_table("", ["name", "what it is"], [[d.name, d.title] for d in known])
+            print_table("", ["name", "what it is"], [[d.name, d.summary] for d in known])
         return
     with progress_bars() as progress:
         data = fetch(name, progress=progress)

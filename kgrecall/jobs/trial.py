@@ -28,7 +28,7 @@ from kgrecall.recall.requests import batch_of_users
 from kgrecall.types import IntArray, Interactions, PosArray, Progress, no_progress
 
 FUSED = "fused"
-POPULARITY, COSINE, TUNED = "baseline: popularity", "baseline: item-kNN, cosine", "baseline: item-kNN, tuned"
+POPULARITY, COSINE, TUNED = "plain popularity", "plain item-kNN", "tuned item-kNN"
 _COSINE = ItemKnnConfig(a=0.0, b=0.5, c=0.5)
 _HISTORY = 500
 
