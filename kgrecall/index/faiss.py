@@ -30,10 +30,10 @@ from kgrecall.index.base import (
     without,
 )
 from kgrecall.index.faiss_config import FaissConfig as FaissConfig
+from kgrecall.index.lift import Lift
 from kgrecall.types import BoolArray, FloatArray, PosArray, Progress, no_progress
 
 _TRAIN_POINTS_PER_LIST = 64
-_FP16_MAX = 65504.0
 _ADD_BLOCK = 65_536
 
 
@@ -44,6 +44,7 @@ class _Saved(BaseModel):
 
     format: Literal[1] = 1
     config: FaissConfig
+    lift: float
     num_vectors: int
     dim: int
     num_bytes: int
@@ -57,8 +58,9 @@ class FaissIndex:
     requests run beside each other instead of each taking every core.
     """
 
-    def __init__(self, index: Any, config: FaissConfig, live: BoolArray | None = None) -> None:
-        self._index, self._live, self.config = index, live, config
+    def __init__(self, index: Any, config: FaissConfig, lift: Lift, live: BoolArray | None = None) -> None:
+        self._index, self._lift, self._live = index, lift, live
+        self.config = config
 
     @classmethod
     def build(
@@ -81,18 +83,17 @@ class FaissIndex:
         """
         vectors = check_vectors("vectors", vectors)
         config = (config or FaissConfig()).resolved(len(vectors))
-        _check_range(vectors, config)
+        config.check_range(vectors)
+        lift = Lift.fitted(vectors) if config.kind in ("ivf", "hnsw") else Lift()
         try:
             with _omp_threads(threads):
-                index = _empty_index(vectors.shape[1], config)
-                if config.kind == "ivf":
-                    index.cp.seed = seed
-                    index.cp.max_points_per_centroid = _TRAIN_POINTS_PER_LIST
+                index = _empty_index(vectors.shape[1] + lift.num_columns, config, seed)
+                if len(vectors) and not index.is_trained:
                     progress("build index: cluster", 0, None)
-                if len(vectors):
-                    index.train(vectors)
+                    most = (config.num_lists or 1) * _TRAIN_POINTS_PER_LIST
+                    index.train(lift.vectors(vectors[np.random.default_rng(seed).permutation(len(vectors))[:most]]))
                 for start in range(0, len(vectors), _ADD_BLOCK):
-                    index.add(vectors[start : start + _ADD_BLOCK])
+                    index.add(lift.vectors(vectors[start : start + _ADD_BLOCK]))
                     progress("build index", index.ntotal, len(vectors))
         except MemoryError as error:
             raise BudgetExceeded(
@@ -105,7 +106,7 @@ class FaissIndex:
             raise ConfigError(
                 "FaissConfig", expected="settings that FAISS accepts", got=Shown(str(error)), remedy="Use the defaults."
             ) from error
-        return cls(index, config)
+        return cls(index, config, lift)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -118,7 +119,7 @@ class FaissIndex:
 
     @property
     def dim(self) -> int:
-        return int(self._index.d)
+        return int(self._index.d) - self._lift.num_columns
 
     def search(self, queries: FloatArray, k: int, *, mask: BoolArray | None = None) -> tuple[PosArray, FloatArray]:
         """See :meth:`~kgrecall.index.base.VectorIndex.search`."""
@@ -136,24 +137,24 @@ class FaissIndex:
             scores[zero, :want] = 0
         rest = np.flatnonzero(~zero)
         with _omp_threads(1):
-            positions[rest, :want], scores[rest, :want] = scan.nearest(queries[rest], want)
+            positions[rest, :want], scores[rest, :want] = scan.nearest(self._lift.queries(queries[rest]), want)
         return positions, scores
 
     def add(self, vectors: FloatArray) -> FaissIndex:
         """See :meth:`~kgrecall.index.base.VectorIndex.add`. Copies the index; lists of ivf keep their centres."""
         vectors = check_vectors("vectors", vectors, dim=self.dim)
-        _check_range(vectors, self.config)
+        self.config.check_range(vectors)
         # Not clone_index: a clone of a memory-mapped index shares its pages, and FAISS aborts the process on add.
         index = faiss.deserialize_index(faiss.serialize_index(self._index))
         with _omp_threads(1):
             if not index.is_trained:
                 index.train(vectors)
-            index.add(vectors)
-        return FaissIndex(index, self.config, extend_live(self._live, int(index.ntotal)))
+            index.add(self._lift.vectors(vectors))
+        return FaissIndex(index, self.config, self._lift, extend_live(self._live, int(index.ntotal)))
 
     def remove(self, positions: NDArray[np.integer[Any]]) -> FaissIndex:
         """See :meth:`~kgrecall.index.base.VectorIndex.remove`. Shares the vectors with this index."""
-        return FaissIndex(self._index, self.config, without(self._live, positions, self.num_vectors))
+        return FaissIndex(self._index, self.config, self._lift, without(self._live, positions, self.num_vectors))
 
     def save(self, folder: Path) -> None:
         """Write ``index.faiss``, ``index.json`` and, when vectors were removed, ``live.npy`` into the folder.
@@ -171,7 +172,8 @@ class FaissIndex:
             raise ArtifactError(
                 str(file), expected="a writable file", got=Shown(str(error)), remedy="Free space or choose another folder."
             ) from error
-        saved = _Saved(config=self.config, num_vectors=self.num_vectors, dim=self.dim, num_bytes=file.stat().st_size)
+        counts = {"num_vectors": self.num_vectors, "dim": self.dim, "num_bytes": file.stat().st_size}
+        saved = _Saved(config=self.config, lift=self._lift.radius, **counts)
         (folder / "index.json").write_text(saved.model_dump_json(indent=1), encoding="utf-8")
         (folder / "live.npy").unlink(missing_ok=True)
         if self._live is not None:
@@ -187,13 +189,14 @@ class FaissIndex:
         file = folder / "index.faiss"
         try:
             saved = _Saved.model_validate_json((folder / "index.json").read_bytes())
-            got: object = (saved.num_bytes, saved.num_vectors, saved.dim)
+            lift = Lift(saved.lift)
+            expected = (saved.num_bytes, saved.num_vectors, saved.dim + lift.num_columns)
             index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mmap else 0)
             found = (file.stat().st_size, int(index.ntotal), int(index.d))
             live = np.load(folder / "live.npy") if (folder / "live.npy").exists() else None
-            if found == got and (live is None or (live.shape == found[1:2] and live.dtype == np.bool_)):
-                return cls(index, saved.config, live)
-            problem = f"bytes, vectors, dim {found} instead of {got}"
+            if found == expected and (live is None or (live.shape == found[1:2] and live.dtype == np.bool_)):
+                return cls(index, saved.config, lift, live)
+            problem = f"bytes, vectors, dim {found} instead of {expected}"
         except (OSError, ValueError, EOFError, RuntimeError, MemoryError, ValidationError) as error:
             problem = str(error)
         raise CorruptArtifact(
@@ -263,7 +266,7 @@ def _ordered(positions: NDArray[np.int64], scores: FloatArray) -> tuple[NDArray[
     return np.take_along_axis(positions, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
-def _empty_index(dim: int, config: FaissConfig) -> Any:
+def _empty_index(dim: int, config: FaissConfig, seed: int) -> Any:
     descriptions = {
         "flat": "Flat",
         "fp16": "SQfp16",
@@ -273,20 +276,9 @@ def _empty_index(dim: int, config: FaissConfig) -> Any:
     index = faiss.index_factory(dim, descriptions[config.kind], faiss.METRIC_INNER_PRODUCT)
     if config.kind == "hnsw":
         index.hnsw.efConstruction = config.hnsw_build_depth
+    if config.kind == "ivf":
+        index.cp.seed, index.cp.max_points_per_centroid = seed, _TRAIN_POINTS_PER_LIST
     return index
-
-
-def _check_range(vectors: FloatArray, config: FaissConfig) -> None:
-    if config.kind != "fp16" or not len(vectors):
-        return
-    largest = float(np.abs(vectors).max())
-    if largest > _FP16_MAX:
-        raise ConfigError(
-            "FaissConfig.kind",
-            expected=f"values up to {_FP16_MAX:.0f} for fp16",
-            got=largest,
-            remedy="Use kind='flat', or normalise the vectors.",
-        )
 
 
 @contextmanager

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from kgrecall.errors import ConfigError
+from kgrecall.types import FloatArray
+
+_FP16_MAX = 65504.0
 _FLAT_LIMIT = 100_000
 _POINTS_PER_LIST = 39
-_LEAST_PROBES = 8
+_LEAST_PROBES = 16
 
 
 class FaissConfig(BaseModel):
@@ -24,7 +29,7 @@ class FaissConfig(BaseModel):
     num_lists: int | None = Field(None, ge=1)
     """ivf: number of lists; None: 2 sqrt(n). Never more than n / 39, below which centres are noise."""
     num_probes: int | None = Field(None, ge=1)
-    """ivf: lists searched per query; more is slower and finds more. None: one list in 16, at least 8."""
+    """ivf: lists searched per query; more is slower and finds more. None: one list in 16, at least 16."""
     hnsw_neighbors: int = Field(24, ge=2)
     """hnsw: links of a vector and layer (M)."""
     hnsw_build_depth: int = Field(200, ge=1)
@@ -41,3 +46,14 @@ class FaissConfig(BaseModel):
         num_lists = min(most, self.num_lists or max(1, round(2 * math.sqrt(num_vectors))))
         num_probes = min(num_lists, self.num_probes or max(_LEAST_PROBES, math.ceil(num_lists / 16)))
         return self.model_copy(update={"kind": kind, "num_lists": num_lists, "num_probes": num_probes})
+
+    def check_range(self, vectors: FloatArray) -> None:
+        """ConfigError when ``vectors`` hold values that this kind cannot store."""
+        largest = float(np.abs(vectors).max(initial=0)) if self.kind == "fp16" else 0.0
+        if largest > _FP16_MAX:
+            raise ConfigError(
+                "FaissConfig.kind",
+                expected=f"values up to {_FP16_MAX:.0f} for fp16",
+                got=largest,
+                remedy="Use kind='flat', or normalise the vectors.",
+            )
