@@ -18,7 +18,7 @@ from kgrecall.graph.knowledge import item_knowledge
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import ArtifactWriter
-from kgrecall.jobs.build_config import BuildConfig
+from kgrecall.jobs.build_config import BuildConfig, TrendConfig
 from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.encoders import open_encoder
@@ -30,7 +30,7 @@ from kgrecall.recall.attributes import AttributesConfig, build_attribute_similar
 from kgrecall.recall.base import Naming
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
+from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.cache_folder import cache_folder
@@ -43,6 +43,7 @@ class _Chosen:
     """The settings that won on validation."""
 
     item_knn: ItemKnnConfig
+    trend: TrendConfig | None
     history_half_life: float | None
     popularity_half_life: float | None
 
@@ -159,9 +160,12 @@ class _Build:
             popularity = validation.choose(decays, lambda days: PopularityChannel(item_popularity(events, half_life_days=days)))
             knn = validation.choose(config.item_knn, lambda setting: ItemKnnChannel(build_item_knn(events, setting)))
             similarity = build_item_knn(events, knn)
+            trends = config.trends if timed else (None,)
+            trend = validation.choose(trends, lambda setting: ItemKnnChannel(similarity, prior=_prior(events, setting)))
+            prior = _prior(events, trend)
             votes = config.history_half_lives if timed else (None,)
-            half_life = validation.choose(votes, lambda items: ItemKnnChannel(similarity, half_life=items))
-        return _Chosen(knn, half_life, popularity)
+            half_life = validation.choose(votes, lambda items: ItemKnnChannel(similarity, half_life=items, prior=prior))
+        return _Chosen(knn, trend, half_life, popularity)
 
     def _trial(self, texts: FloatArray | None, chosen: _Chosen) -> tuple[Ingredients, TrainedModel | None]:
         """Everything from the training part alone: what validation is asked of."""
@@ -194,6 +198,7 @@ class _Build:
                 text_index=self._index(texts),
                 node_space=NodeSpaceConfig(**_shared_settings(config.attributes)),
                 neighbors=config.neighbors,
+                prior=_prior(events, chosen.trend),
                 half_life=chosen.history_half_life,
             ), model
 
@@ -233,6 +238,12 @@ class _Build:
 def _shared_settings(config: AttributesConfig) -> dict[str, Any]:
     """The part of the settings that says which shared nodes count."""
     return config.model_dump(include=set(NodeSpaceConfig.model_fields))
+
+
+def _prior(events: Interactions, trend: TrendConfig | None) -> FloatArray | None:
+    if trend is None:
+        return None
+    return item_trend(events, half_life_days=trend.half_life_days, exponent=trend.exponent)
 
 
 def _plain(value: Any) -> Any:

@@ -21,6 +21,24 @@ from kgrecall.recall.rank_fusion import FusionConfig
 _NORMS = ((0.0, 0.5, 0.5), (0.25, 0.5, 0.2), (0.5, 0.5, 0.3), (0.5, 0.5, 0.1), (0.75, 0.5, 0.1), (0.75, 0.3, 0.0))
 
 
+class TrendConfig(BaseModel):
+    """How much more an item counts in the personal channels when it is chosen now than when it was chosen once: see
+    :func:`kgrecall.recall.popularity.item_trend`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    half_life_days: float = Field(gt=0)
+    """What counts as now: an event's part in it halves in so many days."""
+    exponent: float = Field(default=1.0, ge=0, le=3)
+    """0: no influence."""
+
+
+_TRENDS = (
+    None,
+    *(TrendConfig(half_life_days=d, exponent=e) for d, e in ((7, 1), (14, 0.5), (14, 1), (30, 0.5), (30, 1), (90, 1))),
+)
+
+
 class BuildConfig(BaseModel):
     """What is built. Where a field holds several settings, each is tried on validation data and the best is kept."""
 
@@ -38,6 +56,8 @@ class BuildConfig(BaseModel):
     """item_knn: a history item's vote halves with so many newer ones; None: all vote alike."""
     popularity_half_lives: tuple[float | None, ...] = Field(default=(None, 7.0, 30.0, 120.0), min_length=1)
     """popularity: an event's worth halves in so many days; None: it never does. Only None without times."""
+    trends: tuple[TrendConfig | None, ...] = Field(default=_TRENDS, min_length=1)
+    """item_knn, attributes, neighbors: prefer what is chosen now; None: do not. Only None without times."""
     attributes: AttributesConfig = AttributesConfig()
     neighbors: NeighborsConfig = NeighborsConfig()
     fusion: tuple[FusionConfig, ...] = Field(

@@ -35,7 +35,8 @@ class Ingredients:
 
     Shapes: ``popularity`` float32 (num_items,); ``item_knn`` and ``attributes`` csr float32 (num_items, num_items), row =
     history item; ``texts`` float32 (num_items, text_dim) or None. ``attributes`` is None without item knowledge,
-    ``embeddings`` None when the channel ``vector`` was not asked for.
+    ``embeddings`` None when the channel ``vector`` was not asked for. ``prior`` float32 (num_items,)
+    multiplies the scores of the sparse channels.
     """
 
     snapshot: GraphSnapshot
@@ -48,6 +49,7 @@ class Ingredients:
     text_index: FaissIndex | None
     node_space: NodeSpaceConfig
     neighbors: NeighborsConfig
+    prior: FloatArray | None = None
     half_life: float | None = None
 
     @cached_property
@@ -89,9 +91,9 @@ class Ingredients:
         """The channel of this name; None when the graph has nothing for it."""
         makers: dict[str, Callable[[], Channel | None]] = {
             "vector": self._vector,
-            "item_knn": lambda: ItemKnnChannel(self.item_knn, naming=self.naming, half_life=self.half_life),
+            "item_knn": lambda: ItemKnnChannel(self.item_knn, naming=self.naming, half_life=self.half_life, prior=self.prior),
             "attributes": self._attributes,
-            "neighbors": lambda: NeighborsChannel(self.walk_space, self.neighbors, num_users=len(self.snapshot.users)),
+            "neighbors": self._neighbors,
             "text": self._text,
             "popularity": lambda: PopularityChannel(self.popularity, naming=self.naming),
         }
@@ -103,7 +105,10 @@ class Ingredients:
         return VectorChannel(self.item_index, self.embeddings, naming=self.naming)
 
     def _attributes(self) -> Channel | None:
-        return None if self.attributes is None else AttributesChannel(self.attributes, self.knowledge_space)
+        return None if self.attributes is None else AttributesChannel(self.attributes, self.knowledge_space, prior=self.prior)
+
+    def _neighbors(self) -> Channel:
+        return NeighborsChannel(self.walk_space, self.neighbors, num_users=len(self.snapshot.users), prior=self.prior)
 
     def _text(self) -> Channel | None:
         if self.texts is None or self.text_index is None:
@@ -131,6 +136,8 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
     ingredients.snapshot.save(writer.folder / "snapshot")
     writer.array("popularity", ingredients.popularity)
     writer.matrix("item_knn", ingredients.item_knn)
+    if ingredients.prior is not None:
+        writer.array("prior", ingredients.prior)
     if ingredients.attributes is not None:
         writer.matrix("attributes", ingredients.attributes)
     if ingredients.texts is not None and ingredients.text_index is not None:
@@ -164,5 +171,6 @@ def load(artifact: Artifact) -> Ingredients:
         text_index=FaissIndex.load(artifact.path("text.index")) if texts else None,
         node_space=NodeSpaceConfig(**settings["node_space"]),
         neighbors=NeighborsConfig(**settings["neighbors"]),
+        prior=artifact.array("prior") if artifact.has("prior.npy") else None,
         half_life=settings["half_life"],
     )
