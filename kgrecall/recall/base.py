@@ -23,7 +23,7 @@ class QueryBatch:
     Shapes: ``user_pos`` int64 (q,), -1 for a user that is not in the graph; the history of query i is
     ``history_pos[history_indptr[i]:history_indptr[i + 1]]`` (int32 item positions, oldest first) beside
     ``history_weight`` (float32 > 0); ``exclude_pos`` by ``exclude_indptr`` in the same way: items never to be returned for
-    query i (seen, excluded, outside its own allow list); ``mask`` bool (num_items,) or None: items that may be returned for any
+    query i (seen, excluded), ascending; ``mask`` bool (num_items,) or None: items that may be returned for any
     query of the batch; ``text`` float32 (q, text_dim) or None: encoded query texts, a zero row where a query has none.
     """
 
@@ -131,13 +131,19 @@ def top_k_of(positions: NDArray[np.integer[Any]], scores: FloatArray, k: int) ->
 
     Shapes: positions (n,) distinct, in any order, scores float32 (n,) without NaN -> int32 (m,), float32 (m,), m = min(k, n).
     """
-    if len(scores) > k:
-        # The smallest k of the negated scores: selecting from the crowded low end is up to 40 times slower on ties.
-        kth = -np.partition(-scores, k - 1)[k - 1]
-        kept = np.flatnonzero(scores >= kth)
-        positions, scores = positions[kept], scores[kept]
-    order = np.lexsort((positions, -scores))[:k]
-    return positions[order].astype(np.int32), scores[order]
+    best = best_of(positions, scores, k)
+    return positions[best].astype(np.int32), scores[best]
+
+
+def best_of(positions: NDArray[np.integer[Any]], scores: FloatArray, k: int) -> NDArray[np.intp]:
+    """Where the k largest of sparse scores stand, best first, ties by position. Arguments as :func:`top_k_of`."""
+    if len(scores) <= k:
+        return np.lexsort((positions, -scores))
+    # The smallest k of the negated scores: selecting from the crowded low end is up to 40 times slower on ties.
+    kth = -np.partition(-scores, k - 1)[k - 1]
+    kept = np.flatnonzero(scores >= kth)
+    best: NDArray[np.intp] = kept[np.lexsort((positions[kept], -scores[kept]))[:k]]
+    return best
 
 
 def collect(

@@ -79,6 +79,7 @@ class RecallEngine:
         names = names or Names({naming.user: users, naming.item: items})
         self._panel = Panel(channels, fusion, depth=self.config.depth)
         self._items, self._histories = items, histories
+        self._item_ids: list[str] = items.ids.to_pylist()
         self._encode_text = encode_text
         self._titles = names.titles.get(naming.item)
         self._writer = PathWriter(names, naming)
@@ -228,7 +229,7 @@ class RecallEngine:
         self, request: Request, answer: PanelAnswer, i: int, positions: PosArray, notes: tuple[str, ...]
     ) -> Candidates:
         positions = positions[positions >= 0]
-        n = len(positions)
+        n, shown = len(positions), positions.tolist()
         scores = answer.fused.scores[i, :n].copy()
         recalled = int((scores > -np.inf).sum())
         scores[recalled:] = -np.arange(1, n - recalled + 1)
@@ -237,10 +238,10 @@ class RecallEngine:
             notes += (f"{n - recalled} of {n} places were filled up by popularity; they score below 0.",)
         served = ("hot" if request.known else "warm") if answer.personal[i] else "cold"
         return Candidates(
-            item_ids=tuple(self._items.ids_at(positions)),
+            item_ids=tuple([self._item_ids[p] for p in shown]),
             scores=scores,
             channel_scores={name: answer.fused.channel_scores[c, i, :n] for c, name in enumerate(answer.names)},
-            titles=() if self._titles is None else tuple([self._titles[p] for p in positions.tolist()]),
+            titles=() if self._titles is None else tuple([self._titles[p] for p in shown]),
             served=served,
             notes=notes,
         )

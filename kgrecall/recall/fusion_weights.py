@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.recall.base import Hits
-from kgrecall.recall.rank_fusion import FusionConfig, merge_keys
+from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.types import BoolArray, FloatArray, IntArray
 
 _STEPS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 4.0)
@@ -96,7 +97,7 @@ def _merge(hits: Mapping[str, Hits], truth_indptr: IntArray, truth_pos: IntArray
             got=Shown(f"{len(hits)} channels, {int((num_true > 0).sum())} such queries"),
             remedy="Cut a validation part from the training interactions first.",
         )
-    key, inverse, where = merge_keys(list(hits.values()))
+    key, inverse, where = _merge_keys(list(hits.values()))
     row = key >> 32
     counts = np.bincount(row, minlength=len(num_true))
     place = np.arange(len(key)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -135,3 +136,14 @@ class _NdcgAt(_At):
 class _RecallAt(_At):
     def __call__(self, weights: FloatArray) -> float:
         return float((self._top(weights).sum(axis=1) / self._lists.num_true).mean())
+
+
+def _merge_keys(hits: Sequence[Hits]) -> tuple[IntArray, NDArray[np.intp], list[int]]:
+    """The distinct (row << 32 | position) keys of all hits, the key of each hit, and where each channel's hits begin."""
+    keys, where = [], [0]
+    for hit in hits:
+        row, column = np.nonzero(hit.positions >= 0)
+        keys.append(row << 32 | hit.positions[row, column])
+        where.append(where[-1] + len(row))
+    key, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+    return key, inverse, where

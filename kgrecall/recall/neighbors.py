@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kgrecall.recall.base import Evidence, Hits, QueryBatch, collect, top_k_of
 from kgrecall.recall.node_space import NodeSpace, shared_columns, strongest_walks
-from kgrecall.recall.sparse_rows import SparseRows, power, row_and_column_sums, scaled, transposed
+from kgrecall.recall.sparse_rows import SparseRows, is_in, power, row_and_column_sums, scaled, transposed
 from kgrecall.types import FloatArray, PosArray
 
 
@@ -80,9 +80,9 @@ class NeighborsChannel:
         excluded = queries.excluded(i)
         items, scores = self._to_items.weighted_sum(nodes, node_scores, excluded)
         history, weights = queries.history(i)
-        seen = ~np.isin(history, excluded)
-        if seen.any():
-            scores = self._without_own_walks(items, scores, history[seen], weights[seen], nodes)
+        left = ~is_in(history, excluded)
+        if left.any():
+            scores = self._without_own_walks(items, scores, history[left], weights[left], nodes)
         return items, scores
 
     def _nodes_of(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:

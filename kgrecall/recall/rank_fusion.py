@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from kgrecall.recall.base import Hits
+from kgrecall.recall.base import Hits, best_of
 from kgrecall.types import FloatArray, IntArray, PosArray
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -112,44 +111,49 @@ def fuse(hits: Sequence[Hits], contributions: Sequence[FloatArray], k: int) -> F
         contributions: one per channel, already weighted, in the shape of its hits, >= 0.
     """
     num_queries = len(hits[0].positions)
-    key, inverse, where = merge_keys(hits)
-    sums = np.zeros(len(key), np.float64)
-    parts = np.zeros((len(hits), len(key)), np.float32)
-    raw = np.full((len(hits), len(key)), np.nan, np.float32)
-    for channel, (hit, part) in enumerate(zip(hits, contributions, strict=True)):
-        mine = inverse[where[channel] : where[channel + 1]]
-        valid = hit.positions >= 0
-        parts[channel, mine] = part[valid]
-        raw[channel, mine] = hit.scores[valid]
-        sums[mine] += part[valid]
-    row, position = key >> 32, (key & 0xFFFFFFFF).astype(np.int32)
-    scores = sums.astype(np.float32)
-    order = np.lexsort((position, -scores, row))
-    order = order[scores[order] > 0]
-    counts = np.bincount(row[order], minlength=num_queries)
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    order, rank = order[rank < k], rank[rank < k]
     fused = Fused(
         np.full((num_queries, k), -1, np.int32),
         np.full((num_queries, k), -np.inf, np.float32),
         np.full((len(hits), num_queries, k), np.nan, np.float32),
         np.zeros((len(hits), num_queries, k), np.float32),
     )
-    at = row[order], rank
-    fused.positions[at], fused.scores[at] = position[order], scores[order]
-    fused.channel_scores[:, *at], fused.parts[:, *at] = raw[:, order], parts[:, order]
+    lengths = np.stack([(hit.positions >= 0).sum(axis=1) for hit in hits], axis=1)
+    for i, row_lengths in enumerate(lengths):
+        _fuse_row(fused, i, hits, contributions, row_lengths)
     return fused
 
 
-def merge_keys(hits: Sequence[Hits]) -> tuple[IntArray, NDArray[np.intp], list[int]]:
-    """The distinct (row << 32 | position) keys of all hits, the key of each hit, and where each channel's hits begin."""
-    keys, where = [], [0]
-    for hit in hits:
-        row, column = np.nonzero(hit.positions >= 0)
-        keys.append(row << 32 | hit.positions[row, column])
-        where.append(where[-1] + len(row))
-    key, inverse = np.unique(np.concatenate(keys), return_inverse=True)
-    return key, inverse, where
+def _fuse_row(fused: Fused, i: int, hits: Sequence[Hits], contributions: Sequence[FloatArray], lengths: IntArray) -> None:
+    """Write the answer of query i; ``lengths`` int64 (channels,): how many hits each channel has for it."""
+    cut = lengths.tolist()
+    positions = np.concatenate([hit.positions[i, :n] for hit, n in zip(hits, cut, strict=True)])
+    if not len(positions):
+        return
+    parts = np.concatenate([part[i, :n] for part, n in zip(contributions, cut, strict=True)])
+    distinct, place = _distinct(positions)
+    sums = np.bincount(place, weights=parts, minlength=len(distinct)).astype(np.float32)
+    best = best_of(distinct, sums, fused.positions.shape[1])
+    best = best[sums[best] > 0]
+    fused.positions[i, : len(best)], fused.scores[i, : len(best)] = distinct[best], sums[best]
+    rank = np.full(len(distinct), -1)
+    rank[best] = np.arange(len(best))
+    shown = np.flatnonzero(rank[place] >= 0)
+    channel, rank = np.repeat(np.arange(len(hits)), lengths)[shown], rank[place[shown]]
+    raw = np.concatenate([hit.scores[i, :n] for hit, n in zip(hits, cut, strict=True)])
+    fused.channel_scores[channel, i, rank], fused.parts[channel, i, rank] = raw[shown], parts[shown]
+
+
+def _distinct(positions: PosArray) -> tuple[PosArray, PosArray]:
+    """The distinct positions, in any order, and where each position stands among them.
+
+    ``slot`` is read only where it was written before: the last occurrence of a position stands for it. No sorting.
+    """
+    slot = np.empty(int(positions.max()) + 1, np.int32)
+    order = np.arange(len(positions), dtype=np.int32)
+    slot[positions] = order
+    distinct = positions[slot[positions] == order]
+    slot[distinct] = order[: len(distinct)]
+    return distinct, slot[positions]
 
 
 def rrf(hits: Sequence[Hits], k: int, *, weights: Sequence[float] | None = None, c: float = 60.0) -> Fused:

@@ -161,12 +161,12 @@ def batch_of_users(user_pos: np.ndarray[tuple[int], np.dtype[np.int64]], histori
             remedy="Use positions of the users' vocabulary.",
         )
     rows = [histories.row(int(user)) for user in user_pos]
-    seen = [items for items, _ in rows]
+    seen = [np.sort(items) for items, _ in rows]
     return QueryBatch(
         num_items=histories.num_items,
         user_pos=user_pos,
-        history_indptr=_indptr([min(len(items), max_history) for items in seen]),
-        history_pos=_joined([items[-max_history:] for items in seen]),
+        history_indptr=_indptr([min(len(items), max_history) for items, _ in rows]),
+        history_pos=_joined([items[-max_history:] for items, _ in rows]),
         history_weight=np.concatenate([weights[-max_history:] for _, weights in rows]) if rows else _NO_WEIGHTS,
         exclude_indptr=_indptr([len(items) for items in seen]),
         exclude_pos=_joined(seen),

@@ -8,14 +8,14 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from kgrecall.types import FloatArray, IntArray, PosArray
+from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 Matrix: TypeAlias = sp.csr_array[Any, tuple[int, int]]
 """A two-dimensional scipy CSR matrix."""
 
 _LONG_ROW = 32
 """Mean row length from which copying row by row beats one gather of all entries."""
-_DENSE_SHARE = 64
+_DENSE_SHARE = 32
 """Sums are kept for every column while there are at most this many columns per gathered entry."""
 _NOTHING = np.zeros(0, np.int32)
 
@@ -49,17 +49,17 @@ class SparseRows:
     def weighted_sum(
         self, rows: NDArray[np.integer[Any]], weights: FloatArray, drop: NDArray[np.integer[Any]] = _NOTHING
     ) -> tuple[PosArray, FloatArray]:
-        """``sum_r weights[r] * matrix[rows[r]]`` without the columns in ``drop``.
+        """The positive entries of ``sum_r weights[r] * matrix[rows[r]]``, without the columns in ``drop``.
 
         Sums run in float64 in the order of ``rows``, so that the same question has the same answer in every batch.
 
-        Shapes: rows (m,), weights (m,) -> columns int32 (c,) distinct, values float32 (c,), none of them zero.
+        Shapes: rows (m,), weights (m,) -> columns int32 (c,) distinct, values float32 (c,) > 0.
         """
         columns, values = self._gather(rows, weights)
         if self.num_columns <= _DENSE_SHARE * len(columns):
             sums = np.bincount(columns, weights=values, minlength=self.num_columns)
             sums[drop] = 0.0
-            found = np.flatnonzero(sums)
+            found = np.flatnonzero(sums > 0)
             return found.astype(np.int32), sums[found].astype(np.float32)
         return _sum_few(columns, values, drop, self.num_columns)
 
@@ -91,6 +91,16 @@ class SparseRows:
         return columns, values * spread
 
 
+def is_in(values: NDArray[np.integer[Any]], ascending: NDArray[np.integer[Any]]) -> BoolArray:
+    """Where a value is one of ``ascending`` (sorted); a tenth of the time of ``np.isin`` for the short lists of a request."""
+    if not len(ascending):
+        return np.zeros(values.shape, np.bool_)
+    place = np.searchsorted(ascending, values)
+    place[place == len(ascending)] = 0
+    found: BoolArray = ascending[place] == values
+    return found
+
+
 def _sum_few(
     columns: PosArray, values: FloatArray, drop: NDArray[np.integer[Any]], num_columns: int
 ) -> tuple[PosArray, FloatArray]:
@@ -104,10 +114,9 @@ def _sum_few(
     distinct = columns[slot[columns] == order]
     slot[distinct] = order[: len(distinct)]
     sums = np.bincount(slot[columns], weights=values, minlength=len(distinct))
+    kept = sums > 0
     if len(drop):
-        kept = ~np.isin(distinct, drop)
-        distinct, sums = distinct[kept], sums[kept]
-    kept = sums != 0
+        kept &= ~is_in(distinct, np.sort(drop))
     return distinct[kept], sums[kept].astype(np.float32)
 
 

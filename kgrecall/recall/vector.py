@@ -8,6 +8,7 @@ from kgrecall.errors import ShapeError, Shown
 from kgrecall.index.base import VectorIndex
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
 from kgrecall.recall.item_knn import history_evidence
+from kgrecall.recall.sparse_rows import is_in
 from kgrecall.types import BoolArray, Embeddings, FloatArray, PosArray
 
 NEAR = "NEAR"
@@ -135,7 +136,7 @@ def _drop_excluded(
     for place, row in enumerate(rows):
         excluded = queries.excluded(int(row))
         if len(excluded):
-            dropped[place] |= np.isin(positions[place], excluded)
+            dropped[place] |= is_in(positions[place], excluded)
     order = np.argsort(dropped, axis=1, kind="stable")[:, :k]
     left = np.take_along_axis(dropped, order, axis=1)
     positions, scores = np.take_along_axis(positions, order, axis=1), np.take_along_axis(scores, order, axis=1)
