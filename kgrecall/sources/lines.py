@@ -170,7 +170,8 @@ def _cut_slowly(data: bytes, dialect: Dialect, share: float, *, final: bool) -> 
         if not final and (end == len(data) or (match is None and len(data) - at <= MAX_RECORD_BYTES)):
             break  # it may go on in the next chunk
         if match:
-            good.append(match.group())
+            text = match.group()  # a lone CR could fuse with the LF of a blank line once what is between them is taken out
+            good.append(text[:-1] + b"\n" if text.endswith(b"\r") else text)
         else:
             broken[len(good) + len(broken)] = data[at:end].rstrip(b"\r\n")
         at = end

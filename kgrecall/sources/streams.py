@@ -25,7 +25,7 @@ def _mark(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("kgrecall_mark", _mark)
 
 
-def text_chunks(path: Path, encoding: str | None = None, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[bytes, float]]:
+def text_chunks(path: Path, encoding: str | None = None, chunk_bytes: int | None = None) -> Iterator[tuple[bytes, float]]:
     """Read a file as UTF-8 bytes without byte-order mark, chunk by chunk.
 
     gzip and zstd are recognised by their first bytes. UTF-8 input is passed through unchecked; text of another encoding is
@@ -34,7 +34,7 @@ def text_chunks(path: Path, encoding: str | None = None, chunk_bytes: int = CHUN
     Args:
         path: the file.
         encoding: name of a Python codec; None: UTF-8, or what a byte-order mark says.
-        chunk_bytes: how much to read at a time (before conversion).
+        chunk_bytes: how much to read at a time (before conversion); None: 4 MiB.
 
     Yields:
         (bytes, share of the file that has been read: 0 to 1)
@@ -49,7 +49,7 @@ def text_chunks(path: Path, encoding: str | None = None, chunk_bytes: int = CHUN
             raw.seek(0)
             kind = next((name for magic, name in _COMPRESSION.items() if head.startswith(magic)), None)
             stream = raw if kind is None else pa.CompressedInputStream(raw, kind)
-            yield from _decoded(stream, raw, size, encoding, chunk_bytes)
+            yield from _decoded(stream, raw, size, encoding, chunk_bytes or CHUNK_BYTES)
     except OSError as error:
         raise unreadable(path, error) from error
 
