@@ -12,7 +12,9 @@ from kgrecall.types import FloatArray, PosArray
 
 
 class NeighborsConfig(BaseModel):
-    """``score(i) = d_i^-item_norm sum_n d_n^-node_norm sum_j w_j M[j, n] M[i, n]`` over the ``beam`` heaviest nodes n.
+    """``score(i) = d_i^-item_norm sum_n d_n^-node_norm M[i, n] sum_j w_j d_j^-history_norm M[j, n]`` over ``beam`` nodes n.
+
+    n runs over the nodes with the largest summands without M[i, n]; d are the row and column sums of M.
 
     With users as nodes this is user-kNN, or for ``node_norm = 1`` close to RP3beta's three-step walk (Paudel et al.,
     "Updatable, Accurate, Diverse, and Scalable Recommendations for Interactive Applications", TiiS 2017).
@@ -20,9 +22,11 @@ class NeighborsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    history_norm: float = Field(default=0.5, ge=0, le=2)
+    """How much a history item of many nodes is damped: what everybody chose says little."""
     node_norm: float = Field(default=0.5, ge=0, le=2)
     """How much a node of many items is damped."""
-    item_norm: float = Field(default=0.3, ge=0, le=2)
+    item_norm: float = Field(default=0.2, ge=0, le=2)
     """How much an item of many nodes is damped."""
     beam: int = Field(default=1000, ge=1)
     """The walk goes on from this many nodes at most; bounds the time of a request."""
@@ -56,8 +60,9 @@ class NeighborsChannel:
         matrix = space.matrix
         item_sums, node_sums = row_and_column_sums(matrix)
         self._item_weight, self._node_weight = power(item_sums, -config.item_norm), power(node_sums, -config.node_norm)
+        self._history_weight = power(item_sums, -config.history_norm)
         self._shared = SparseRows(matrix)
-        self._to_nodes = SparseRows(scaled(matrix, by_column=self._node_weight))
+        self._to_nodes = SparseRows(scaled(matrix, self._history_weight, self._node_weight))
         self._to_items = SparseRows(transposed(scaled(matrix, by_row=self._item_weight)))
         self._user_column = space.column_of(space.naming.user, num_users)
 
@@ -69,6 +74,7 @@ class NeighborsChannel:
         """user - history item - shared node - item, by the share of the walk in the score."""
         items, weights = query.history(0)
         nodes, _ = self._nodes_of(query, 0)
+        weights = weights * self._history_weight[items]
         votes = []
         for place, columns, product in shared_columns(self._shared, items, item_pos):
             walked = np.isin(columns, nodes)
@@ -105,7 +111,9 @@ class NeighborsChannel:
         for item, weight in zip(history.tolist(), weights.tolist(), strict=True):
             columns, values = self._shared.row(item)
             there_and_back = (values**2 * self._node_weight[columns])[np.isin(columns, nodes)].sum()
-            own[item] = own.get(item, 0.0) + weight * float(there_and_back * self._item_weight[item])
+            own[item] = own.get(item, 0.0) + weight * float(
+                there_and_back * self._history_weight[item] * self._item_weight[item]
+            )
         left = scores.copy()
         for item, walked in own.items():
             place = np.flatnonzero(items == item)

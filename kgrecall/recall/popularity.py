@@ -35,18 +35,23 @@ def item_popularity(interactions: Interactions, *, half_life_days: float | None 
 
 
 def item_trend(
-    interactions: Interactions, *, half_life_days: float, exponent: float = 1.0, smoothing: float = 0.1
+    interactions: Interactions, *, half_life_days: float, exponent: float = 1.0, smoothing: float = 5.0
 ) -> FloatArray:
-    """How much of an item's popularity is recent, float32 (num_items,): ``((recent + smoothing) / (all + 1)) ** exponent``.
+    """How an item's present compares with its past, float32 (num_items,) > 0; 1 is what an average item has.
 
-    ``recent`` counts events with the half-life, ``all`` counts them alike. As a prior of personal channels it favours what is
-    chosen now over what was chosen once. An item without events has the value of the smoothing alone.
+    ``((recent + s r) / (all + s) / r) ** exponent``: ``recent`` counts events with the half-life, ``all`` counts them alike, r
+    is their ratio over the whole catalogue, and s imagined average events stand for what is not known of rare items (an item
+    without events has 1). As a prior of personal channels it favours what is chosen now over what was chosen once.
 
     Raises:
         ConfigError: a half-life that is not positive, or events without time.
     """
     recent = item_popularity(interactions, half_life_days=half_life_days)
-    trend: FloatArray = ((recent + smoothing) / (item_popularity(interactions) + 1)) ** exponent
+    overall = item_popularity(interactions)
+    ratio = recent.sum() / max(overall.sum(), 1.0)
+    if ratio == 0:
+        return np.ones(interactions.num_items, np.float32)
+    trend: FloatArray = ((recent + smoothing * ratio) / (overall + smoothing) / ratio) ** exponent
     return trend.astype(np.float32)
 
 

@@ -99,7 +99,7 @@ def _neighbors(events: Interactions, incidences: tuple[Incidence, ...]) -> Case:
     space = build_node_space((*incidences, people), NodeSpaceConfig(weights={"INTERACTED": 2.0}))
     m = space.matrix.toarray().astype(np.float64)
     node_weight = np.maximum(m.sum(0), 1e-9) ** -0.5
-    item_weight = np.maximum(m.sum(1), 1e-9) ** -0.3
+    history_weight, item_weight = np.maximum(m.sum(1), 1e-9) ** -0.5, np.maximum(m.sum(1), 1e-9) ** -0.2
     own = space.column_of("User", NUM_USERS)
 
     def score(user: int, history: np.ndarray, weights: np.ndarray, text: np.ndarray | None) -> np.ndarray:
@@ -110,7 +110,8 @@ def _neighbors(events: Interactions, incidences: tuple[Incidence, ...]) -> Case:
                     continue
                 for other in range(NUM_ITEMS):
                     if other != item:
-                        total[other] += weight * m[item, node] * node_weight[node] * m[other, node] * item_weight[other]
+                        there = weight * history_weight[item] * m[item, node] * node_weight[node]
+                        total[other] += there * m[other, node] * item_weight[other]
         return _positive(total)
 
     return Case(NeighborsChannel(space, NeighborsConfig(), num_users=NUM_USERS), score)

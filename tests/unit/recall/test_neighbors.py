@@ -12,7 +12,7 @@ from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
 from kgrecall.recall.node_space import NodeSpace, build_node_space
 from kgrecall.types import Interactions
 
-PLAIN = NeighborsConfig(node_norm=0, item_norm=0)
+PLAIN = NeighborsConfig(history_norm=0, node_norm=0, item_norm=0)
 
 
 def ask(history: list[int], user: int = -1, exclude: list[int] | None = None) -> QueryBatch:
@@ -62,13 +62,15 @@ def test_a_known_user_is_not_a_neighbour_of_itself(people: NodeSpace) -> None:
 
 def test_large_nodes_and_items_count_less(space: NodeSpace) -> None:
     # from Jaws by director: E.T. (2 columns) and the unseen film (1 column), director of 3
-    found = scores(NeighborsChannel(space, NeighborsConfig(node_norm=1, item_norm=1)), ask([4]))
+    found = scores(NeighborsChannel(space, NeighborsConfig(history_norm=1, node_norm=1, item_norm=1)), ask([4]))
     assert found == {5: pytest.approx(1 / 3), 3: pytest.approx(1 / 6)}
 
 
 def test_the_beam_keeps_the_heaviest_nodes(space: NodeSpace) -> None:
     # Alien's nodes: director (2 films), genre (2), sequel (2): equal weights, so the first column stays
-    assert scores(NeighborsChannel(space, NeighborsConfig(node_norm=0, item_norm=0, beam=1)), ask([0])) == {2: 1.0}
+    assert scores(NeighborsChannel(space, NeighborsConfig(history_norm=0, node_norm=0, item_norm=0, beam=1)), ask([0])) == {
+        2: 1.0
+    }
 
 
 def test_evidence_names_the_shared_node(space: NodeSpace) -> None:

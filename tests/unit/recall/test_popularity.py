@@ -31,9 +31,13 @@ def test_an_event_loses_half_its_worth_per_half_life() -> None:
     np.testing.assert_allclose(popularity, [1, 0.5 + 0.25, 0, 0])
 
 
-def test_trend_is_the_recent_share() -> None:
+def test_trend_compares_the_present_with_the_past() -> None:
     trend = item_trend(events([0, 1, 1], [10, 5, 0]), half_life_days=5, exponent=2, smoothing=0.5)
-    np.testing.assert_allclose(trend, [(1.5 / 2) ** 2, (1.25 / 3) ** 2, 0.25, 0.25], rtol=1e-6)
+    ratio = (1 + 0.75) / 3  # all items together
+    np.testing.assert_allclose(trend[0], ((1 + 0.5 * ratio) / (1 + 0.5) / ratio) ** 2, rtol=1e-6)
+    np.testing.assert_allclose(trend[1], ((0.75 + 0.5 * ratio) / (2 + 0.5) / ratio) ** 2, rtol=1e-6)
+    assert trend[2:].tolist() == [1, 1]  # nothing is known of them
+    assert item_trend(events([], []), half_life_days=5).tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("half_life", "days"), [(0, [1]), (-3, [1]), (5, None)])
