@@ -15,7 +15,8 @@ from kgrecall.schema import GraphSchema
 from kgrecall.sources.quarantine import Quarantine, Reason
 from kgrecall.sources.tables import Batch, EdgeBatch, NodeBatch
 from kgrecall.store.base import GraphStore, WriteStats
-from kgrecall.store.pool import Pool, name_of, take
+from kgrecall.store.journal import Memory, digest_of, journaled
+from kgrecall.store.pool import WRITE_ROWS, Pool, name_of, take
 from kgrecall.store.report import ImportReport, Tally
 from kgrecall.types import IntArray, Progress, no_progress
 
@@ -41,33 +42,42 @@ class Tables(Protocol):
 
 
 def ingest(
-    tables: Tables | Iterable[Batch], store: GraphStore, schema: GraphSchema, *, progress: Progress = no_progress
+    tables: Tables | Iterable[Batch],
+    store: GraphStore,
+    schema: GraphSchema,
+    *,
+    write_rows: int = WRITE_ROWS,
+    progress: Progress = no_progress,
 ) -> ImportReport:
     """Write all records of ``tables`` into ``store``; running it again changes nothing.
 
     Edges whose end nodes are missing go to the quarantine of ``tables`` with their row, unless the mapping lets the edge
-    create them. After a failure everything before it is in the store, and a second run completes it.
+    create them. Whatever stops an import, a second run completes it; where the store keeps a journal it skips the chunks
+    that are already there, and only one process imports at a time.
 
     Args:
         tables: a reader of files, or batches from anywhere (their bad records are then only counted).
+        write_rows: records per write; more are faster and take more memory, some 500 bytes each.
         progress: called with ("ingest", records so far, None) after each write.
 
     Raises:
         SchemaError: the store holds a schema that this one contradicts.
         TooManyBadRows: the quarantine reached its limit.
+        StoreConflict: another process is importing; names it.
         StoreError: the store failed.
     """
     started = time.perf_counter()
     source = tables if isinstance(tables, Tables) else _Counted(tables)
     store.apply_schema(schema)
-    writer = _Writer(store, schema, source.quarantine, progress)
-    pool = Pool()
-    for batch in source:
-        pool.add(batch)
-        if pool.full:
-            writer.write(pool.take())
-    writer.write(pool.take())
-    store.apply_schema(schema)  # builds the indexes that were better put off
+    with journaled(store) as memory:
+        writer = _Writer(store, schema, source.quarantine, memory, progress)
+        pool = Pool(write_rows)
+        for batch in source:
+            pool.add(batch)
+            if pool.full:
+                writer.write(pool.take())
+        writer.write(pool.take())
+        store.apply_schema(schema)  # builds the indexes that were better put off
     return _report(writer, source, schema, time.perf_counter() - started)
 
 
@@ -95,6 +105,7 @@ class _Writer:
     store: GraphStore
     schema: GraphSchema
     quarantine: Quarantine
+    memory: Memory
     progress: Progress
     written: Counter[str] = field(default_factory=Counter)
     unchanged: Counter[str] = field(default_factory=Counter)
@@ -103,36 +114,38 @@ class _Writer:
 
     def write(self, batches: Iterable[Batch]) -> None:
         """Nodes must come before the edges that need them."""
+        rules = self.schema.to_json()
         for batch in batches:
-            if isinstance(batch, NodeBatch):
-                self._count(batch, self.store.upsert_nodes(batch.label, batch.keys, batch.columns))
-            else:
-                self._write_edges(batch)
+            digest = digest_of(batch, rules)
+            stats = self.memory.recall(digest, len(batch))
+            if stats is None:
+                stats = self._upsert(batch)
+                self.memory.note(digest, stats)
+            self.written[name_of(batch)] += stats.written
+            self.unchanged[name_of(batch)] += stats.unchanged
+            if isinstance(batch, EdgeBatch):
+                self._put_aside(batch, stats)
             self.done += len(batch)
             self.progress("ingest", self.done, None)
 
-    def _count(self, batch: Batch, stats: WriteStats) -> None:
-        self.written[name_of(batch)] += stats.written
-        self.unchanged[name_of(batch)] += stats.unchanged
+    def _upsert(self, batch: Batch) -> WriteStats:
+        if isinstance(batch, NodeBatch):
+            return self.store.upsert_nodes(batch.label, batch.keys, batch.columns)
+        stats = self._upsert_edges(batch)
+        mendable = _mendable(batch, stats)
+        if not len(mendable):
+            return stats
+        self._create_ends(batch, stats, mendable)
+        again = self._upsert_edges(take(batch, mendable))
+        return WriteStats(
+            stats.written + again.written,
+            stats.unchanged + again.unchanged,
+            _still(stats.missing_source, mendable, again.missing_source),
+            _still(stats.missing_target, mendable, again.missing_target),
+        )
 
-    def _write_edges(self, batch: EdgeBatch) -> None:
-        stats = self.store.upsert_edges(batch.edge_type, batch.sources, batch.targets, batch.columns)
-        self._count(batch, stats)
-        if not len(stats.missing):
-            return
-        hopeless = self._hopeless(batch, stats)
-        self._quarantine(batch, stats, hopeless)
-        mendable = np.setdiff1d(stats.missing, hopeless)
-        if len(mendable):
-            self._create_ends(batch, stats, mendable)
-            again = take(batch, mendable)
-            stats = self.store.upsert_edges(again.edge_type, again.sources, again.targets, again.columns)
-            self._count(again, stats)
-            self._quarantine(again, stats, stats.missing)  # only when somebody deleted the ends meanwhile
-
-    def _hopeless(self, batch: EdgeBatch, stats: WriteStats) -> IntArray:
-        sides = ((batch.create_source, stats.missing_source), (batch.create_target, stats.missing_target))
-        return np.unique(np.concatenate([np.empty(0, np.int64), *(missing for create, missing in sides if not create)]))
+    def _upsert_edges(self, batch: EdgeBatch) -> WriteStats:
+        return self.store.upsert_edges(batch.edge_type, batch.sources, batch.targets, batch.columns)
 
     def _create_ends(self, batch: EdgeBatch, stats: WriteStats, rows: IntArray) -> None:
         spec = self.schema.edge(batch.edge_type)
@@ -145,12 +158,11 @@ class _Writer:
             if len(wanted):
                 self.created[label] += self.store.upsert_nodes(label, keys.take(pa.array(wanted)), {}).written
 
-    def _quarantine(self, batch: EdgeBatch, stats: WriteStats, rows: IntArray) -> None:
+    def _put_aside(self, batch: EdgeBatch, stats: WriteStats) -> None:
         """Each record once: a missing source is blamed before a missing target."""
-        no_source = np.intersect1d(rows, stats.missing_source)
         blame = (
-            ("source", Reason.DANGLING_SOURCE, batch.sources, no_source),
-            ("target", Reason.DANGLING_TARGET, batch.targets, np.setdiff1d(rows, no_source)),
+            ("source", Reason.DANGLING_SOURCE, batch.sources, stats.missing_source),
+            ("target", Reason.DANGLING_TARGET, batch.targets, np.setdiff1d(stats.missing_target, stats.missing_source)),
         )
         for column, reason, keys, positions in blame:
             values = keys.take(pa.array(positions)).to_pylist()
@@ -158,6 +170,18 @@ class _Writer:
             self.quarantine.add_many(
                 origin.file, origin.rows[positions], record=record, column=column, reason=reason, values=values
             )
+
+
+def _mendable(batch: EdgeBatch, stats: WriteStats) -> IntArray:
+    """Positions of the edges whose missing ends may all be created."""
+    sides = ((batch.create_source, stats.missing_source), (batch.create_target, stats.missing_target))
+    hopeless = [missing for create, missing in sides if not create]
+    return np.setdiff1d(stats.missing, np.concatenate([np.empty(0, np.int64), *hopeless]))
+
+
+def _still(missing: IntArray, mended: IntArray, missing_again: IntArray) -> IntArray:
+    """Without those that were mended, except where somebody deleted the new node in between."""
+    return np.union1d(np.setdiff1d(missing, mended), mended[missing_again])
 
 
 def _report(writer: _Writer, source: Tables, schema: GraphSchema, seconds: float) -> ImportReport:

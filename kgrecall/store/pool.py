@@ -8,24 +8,29 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from kgrecall.errors import ConfigError
 from kgrecall.sources.tables import Batch, EdgeBatch, NodeBatch, Origin
 from kgrecall.types import IntArray
 
-_MAX_ROWS = 524_288
+WRITE_ROWS = 524_288
+"""Records per write, unless the caller wants fewer."""
 _MAX_BYTES = 64 * 2**20
 
 
 class Pool:
-    """Collects batches until they are worth a write; memory is bounded by rows and bytes, whichever comes first."""
+    """Collects batches until they are worth a write; memory is bounded by rows and by bytes, whichever comes first."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_rows: int = WRITE_ROWS) -> None:
+        if max_rows < 1:
+            raise ConfigError("write_rows", expected="an integer >= 1", got=max_rows, remedy="Leave it out for the default.")
+        self._max_rows = max_rows
         self._batches: list[Batch] = []
         self._rows = 0
         self._bytes = 0
 
     @property
     def full(self) -> bool:
-        return self._rows >= _MAX_ROWS or self._bytes >= _MAX_BYTES
+        return self._rows >= self._max_rows or self._bytes >= _MAX_BYTES
 
     def add(self, batch: Batch) -> None:
         self._batches.append(batch)

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from kgrecall.errors import ConfigError, NotBuilt, Shown, StoreConflict, StoreUnavailable
 from kgrecall.schema import GraphSchema
-from kgrecall.store import checks, sqlite_layout, sqlite_read, sqlite_write
+from kgrecall.store import checks, sqlite_format, sqlite_layout, sqlite_read, sqlite_write
 from kgrecall.store.base import Direction, Ragged, WriteStats
 from kgrecall.store.sqlite_connection import MEMORY, Connections
+from kgrecall.store.sqlite_journal import SqliteJournal
 from kgrecall.store.sqlite_keys import KeyLookup
 
 _UNBORN = "empty-0"
@@ -54,8 +55,7 @@ class SqliteStore:
         self._check_folder()
         if not self._laid_out() or self.schema != schema:
             with self._connections.writing(create=True) as connection:
-                if not sqlite_layout.check_format(connection, self.path):
-                    sqlite_layout.create(connection)
+                sqlite_format.create(connection)
                 sqlite_layout.apply(connection, schema)
                 _advance(connection)
         for name in schema.edges:
@@ -149,6 +149,10 @@ class SqliteStore:
             self._index_backwards(edge_type)
         with self._connections.reading() as connection:
             return sqlite_read.neighbors(connection, edge_type, spec, keys, direction, limit, newest_first)
+
+    def journal(self) -> SqliteJournal:
+        """The lock and the notes of an import; see :mod:`kgrecall.store.journal`."""
+        return SqliteJournal(self._connections)
 
     def close(self) -> None:
         self._connections.close()

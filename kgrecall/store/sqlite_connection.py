@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from kgrecall.errors import ConstraintViolated, NotBuilt, Shown, StoreConflict, StoreError, StoreUnavailable
-from kgrecall.store.sqlite_layout import check_format
+from kgrecall.store.sqlite_format import check_after_unclean_end, prepare
 
 MEMORY = ":memory:"
 _CACHE_KIB = 64 * 1024
@@ -32,6 +32,7 @@ class Connections:
         self.path = path
         self.busy_timeout = busy_timeout
         self.closed = False
+        self._checked = False
         self._local = threading.local()
         self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
         self._shared: _Handle | None = None
@@ -115,9 +116,13 @@ class Connections:
             uri, uri=True, timeout=self.busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
-            if not check_format(connection, self.path) and not create:
+            ready = prepare(connection, self.path)
+            if not ready and not create:
                 raise self._absent("an empty one")
             _configure(connection)
+            if ready and not self._checked:
+                check_after_unclean_end(connection, self.path)
+                self._checked = True
         except BaseException:
             connection.close()
             raise

@@ -2,6 +2,7 @@
 
     _meta(name, value)                         the schema and the counters
     _relations(relation, source, target, key)  every relation that was ever declared
+    _importer, _finished                       the import under way: see kgrecall.store.sqlite_journal
     node_<Label>(pos, id, <properties>)        pos is the internal position, id the user's own string
     edge_<RELATION>(src, dst, <key>, <properties>, seq)
                                                clustered by (src, dst, key); seq is the write that last touched the row
@@ -15,18 +16,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kgrecall.errors import SchemaError, Shown, StoreUnavailable
+from kgrecall.errors import SchemaError, Shown
 from kgrecall.schema import EdgeTypeSpec, GraphSchema, PropertyType, quote_identifier
-
-FORMAT = 1
-"""Version of this layout, kept in the file's ``user_version``."""
-APPLICATION_ID = 0x6B677265
-"""Marks the file as ours ("kgre"), so that another program's database is never touched."""
 
 DECLARED: Mapping[PropertyType, str] = {
     "string": "TEXT",
@@ -40,12 +35,6 @@ DECLARED: Mapping[PropertyType, str] = {
     "numbers": "BLOB",
 }
 """The declared type of every property's column; two property types are interchangeable when it is the same."""
-
-_CATALOG = (
-    "CREATE TABLE _meta(name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE _relations(relation TEXT PRIMARY KEY, source TEXT NOT NULL, target TEXT NOT NULL, key TEXT NOT NULL)"
-    " WITHOUT ROWID",
-)
 
 
 def node_table(label: str) -> str:
@@ -95,37 +84,6 @@ def read_counter(connection: sqlite3.Connection, name: Literal["seq", "deletions
     value = read_meta(connection, name)
     assert isinstance(value, int)  # written by create()
     return value
-
-
-def check_format(connection: sqlite3.Connection, path: str) -> bool:
-    """Whether the file already holds our layout.
-
-    Raises:
-        StoreUnavailable: it belongs to another program, or to a newer version of this one.
-    """
-    application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-    if application == APPLICATION_ID and version == FORMAT:
-        return True
-    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if application == 0 and version == 0 and empty:
-        return False
-    ours = application == APPLICATION_ID
-    raise StoreUnavailable(
-        path,
-        expected=f"a kgrecall graph of format {FORMAT}",
-        got=Shown(f"format {version}" if ours else "a database of another program"),
-        remedy="Use the version of kgrecall that wrote it." if ours else "Choose another file name.",
-    )
-
-
-def create(connection: sqlite3.Connection) -> None:
-    """Lay out an empty file."""
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
-    for statement in _CATALOG:
-        connection.execute(statement)
-    for name, value in (("store", uuid.uuid4().hex[:12]), ("seq", 0), ("deletions", 0)):
-        write_meta(connection, name, value)
 
 
 def apply(connection: sqlite3.Connection, schema: GraphSchema) -> None:
