@@ -25,9 +25,9 @@ from kgrecall.evaluate.measures import (
     parse_measure,
     row_squares,
 )
-from kgrecall.evaluate.ranking import Rank, Score, cells, incidence, ranked_blocks
+from kgrecall.evaluate.ranking import Rank, Score, cells, incidence, listed_in, ranked_blocks
 from kgrecall.evaluate.tables import plain_table
-from kgrecall.types import BoolArray, IntArray, Interactions, PosArray, Progress, no_progress
+from kgrecall.types import IntArray, Interactions, PosArray, Progress, no_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class _Tally:
 
     def add(self, positions: PosArray, relevant: sparse.csr_array[np.bool_]) -> None:
         """Lists int32 (q, k) and the relevant items bool (q, num_items) of the same users."""
-        lists = Lists(positions, _hits(positions, relevant), np.diff(relevant.indptr).astype(np.int64), self._catalogue)
+        lists = Lists(positions, listed_in(positions, relevant), np.diff(relevant.indptr).astype(np.int64), self._catalogue)
         for measure, parts in self._by_list.items():
             parts.append(measure.of_lists(lists))
         for coverage, shown in self._shown.items():
@@ -146,17 +146,6 @@ class _Tally:
 
     def over_all(self) -> dict[Measure, float]:
         return {measure: measure.of_shown(shown) for measure, shown in self._shown.items()}
-
-
-def _hits(positions: PosArray, relevant: sparse.csr_array[np.bool_]) -> BoolArray:
-    """bool (q, k): which listed items are relevant. Rows and items become one sorted key, looked up all at once."""
-    num_rows, num_items = relevant.shape
-    rows, items = cells(relevant, np.arange(num_rows))
-    known = np.sort(rows * num_items + items)
-    asked = np.arange(num_rows)[:, None] * num_items + positions
-    at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-    found: BoolArray = known[at] == asked
-    return found & (positions >= 0)
 
 
 def _auc(

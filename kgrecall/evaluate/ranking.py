@@ -54,6 +54,23 @@ def cells(matrix: sparse.csr_array[np.bool_], user_pos: IntArray) -> tuple[IntAr
     return np.repeat(np.arange(len(user_pos)), counts), part.indices.astype(np.int64)
 
 
+def listed_in(positions: PosArray, matrix: sparse.csr_array[np.bool_]) -> BoolArray:
+    """Which items of list i are entries of row i of ``matrix``.
+
+    Shapes: positions int32 (q, k), -1 for no item; matrix bool (q, num_items) -> bool (q, k). Rows and items become one sorted
+    key, and all are looked up at once.
+    """
+    num_rows, num_items = matrix.shape
+    rows, items = cells(matrix, np.arange(num_rows))
+    if not len(rows):
+        return np.zeros(positions.shape, np.bool_)
+    known = np.sort(rows * num_items + items)
+    asked = np.arange(num_rows)[:, None] * num_items + positions
+    at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+    found: BoolArray = known[at] == asked
+    return found & (positions >= 0)
+
+
 def top_positions(scores: FloatArray, k: int) -> PosArray:
     """Positions of the k largest scores of each row, best first, ties by position; -1 from the first -inf on.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kgrecall.errors import BudgetExceeded, ConfigError, NotBuilt, nearest
+from kgrecall.evaluate.measures import Values
 from kgrecall.evaluate.tables import plain_table
 from tests.benchmarks.quality.factors import EASE, IALS
 from tests.benchmarks.quality.neighbourhood import (
@@ -16,13 +17,22 @@ from tests.benchmarks.quality.neighbourhood import (
     RP3BETA,
     USER_KNN,
 )
-from tests.benchmarks.quality.protocol import SystemResult, difference, record_result, run, strongest
+from tests.benchmarks.quality.ours import ALONE, FUSED
+from tests.benchmarks.quality.protocol import (
+    SystemResult,
+    difference,
+    record_difference,
+    record_result,
+    remember,
+    remembered,
+    run,
+)
 from tests.benchmarks.quality.systems import System
 from tests.benchmarks.quality.tasks import SETS, Task, load
 from tests.benchmarks.quality.tuning import Budget
 
 BASELINES = (POPULARITY, RECENT_POPULARITY, COSINE_ITEM_KNN, DEGREE_ITEM_KNN, RP3BETA, USER_KNN, EASE, IALS)
-OURS: tuple[System, ...] = ()
+OURS = (FUSED, *ALONE)
 
 
 def main() -> None:
@@ -37,27 +47,30 @@ def main() -> None:
             print(f"{system.name} is left out: {error}")
             continue
         record_result(task, result)
+        remember(task, result)
         results.append(result)
-        print(_line(task, result))
-    print(table(task, results), segment_table(task, results), sep="\n\n")
+        print(_line(task, result), flush=True)
+    baselines = remembered(task, (baseline.name for baseline in BASELINES))
+    best = max(baselines, key=lambda name: baselines[name].mean(), default=None)
+    if best is not None:
+        for result in results:
+            if result.system == FUSED.name:
+                record_difference(task, result, best, baselines[best])
+    print(table(task, results, best, baselines), segment_table(task, results), sep="\n\n")
 
 
-def table(task: Task, results: Sequence[SystemResult]) -> str:
+def table(task: Task, results: Sequence[SystemResult], best: str | None, baselines: Mapping[str, Values]) -> str:
     """Systems and measures, best first, with the paired difference to the strongest baseline."""
-    if not results:
-        return "nothing was measured"
-    names = {baseline.name for baseline in BASELINES}
-    best = strongest([result for result in results if result.system in names] or results, task.chosen_by)
     ordered = sorted(results, key=lambda result: -result.mean(task.chosen_by))
     rows = [
         [
             result.system,
             *(f"{result.mean(measure):.4f}" for measure in task.measures),
-            "" if result is best else str(difference(result, best, task.chosen_by)),
+            "" if best in (None, result.system) else str(difference(result, baselines[best], task.chosen_by)),
         ]
         for result in ordered
     ]
-    return plain_table([task.name, *map(str, task.measures), f"{task.chosen_by} - {best.system}"], rows)
+    return plain_table([task.name, *map(str, task.measures), f"{task.chosen_by} - {best}"], rows)
 
 
 def segment_table(task: Task, results: Sequence[SystemResult]) -> str:
@@ -68,12 +81,10 @@ def segment_table(task: Task, results: Sequence[SystemResult]) -> str:
 
 
 def _line(task: Task, result: SystemResult) -> str:
-    fit = result.seeds[0].fit
-    return (
-        f"{result.system}: valid {result.chosen.value:.4f}, test {result.mean(task.chosen_by):.4f} {task.chosen_by}; "
-        f"fit {fit.cpu_seconds:.1f} CPU s, peak {fit.peak_mb:.0f} MB; {result.chosen.trials} trials in "
-        f"{result.chosen.seconds:.0f} CPU s; {result.chosen.params}"
-    )
+    chosen, fit = result.chosen, result.seeds[0].fit
+    searched = f"; valid {chosen.value:.4f} in {chosen.trials} trials, {chosen.seconds:.0f} CPU s; " if chosen.trials else ""
+    cost = f"; fit {fit.cpu_seconds:.1f} CPU s, peak {fit.peak_mb:.0f} MB" if fit else ""
+    return f"{result.system}: test {task.chosen_by} {result.mean(task.chosen_by):.4f}{cost}{searched}{chosen.params or ''}"
 
 
 def _options() -> argparse.Namespace:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from kgrecall.evaluate.measures import Values
 from kgrecall.types import Interactions
 from tests.benchmarks.quality.systems import System
 from tests.benchmarks.quality.tasks import Task
-from tests.benchmarks.quality.tuning import Budget, Chosen, tune
-from tests.benchmarks.record import Cost, measure, record
+from tests.benchmarks.quality.tuning import Budget, Chosen, memory_folder, tune
+from tests.benchmarks.record import Cost, Setting, measure, record
 
 BENCHMARK = "quality"
 SEEDS = (0, 1, 2)
@@ -24,15 +25,15 @@ SEGMENT_BOUNDS = (1, 5, 20, 100)
 class SeedResult:
     """The test values of one seed.
 
-    ``segments``: the measure that chose, among users by the number of events that were learned from. ``serve_seconds``: CPU
-    seconds to rank all test users.
+    ``fit``: None when it was done for another system. ``segments``: the measure that chose, among users by the number of
+    events that were learned from. ``serve_seconds``: CPU seconds to rank all test users.
     """
 
     seed: int | None
     values: Mapping[Measure, float]
     per_user: Mapping[Measure, Values]
     segments: Mapping[str, float]
-    fit: Cost
+    fit: Cost | None
     serve_seconds: float
     num_bytes: int
 
@@ -67,12 +68,14 @@ def run(task: Task, system: System, budget: Budget, *, fresh: bool = False) -> S
 
 
 def _measure_on_test(task: Task, system: System, chosen: Chosen, seed: int | None) -> SeedResult:
-    problem = task.for_test()
+    problem = task.for_test
     with measure() as cost:
         fitted = system.fit(problem, chosen.params, seed or 0)
     test = evaluate(fitted.rank, task.split.test, task.measures, history=problem.train)
     segments = _segments(test, problem.train, task.chosen_by)
-    return SeedResult(seed, test.values, test.per_user, segments, cost, test.seconds, fitted.num_bytes)
+    return SeedResult(
+        seed, test.values, test.per_user, segments, None if fitted.shared else cost, test.seconds, fitted.num_bytes
+    )
 
 
 def _segments(test: Evaluation, history: Interactions, measure: Measure) -> dict[str, float]:
@@ -87,40 +90,74 @@ def _segments(test: Evaluation, history: Interactions, measure: Measure) -> dict
 
 def record_result(task: Task, result: SystemResult) -> None:
     """Append every figure of a system, one line per measure and seed."""
-    config = {
-        **result.chosen.params,
-        f"valid {task.chosen_by}": round(result.chosen.value, 5),
-        "trials": result.chosen.trials,
-        "search CPU s": round(result.chosen.seconds, 1),
-    }
+    config = dict(result.chosen.params)
+    if result.chosen.value is not None:
+        config |= {
+            f"valid {task.chosen_by}": round(result.chosen.value, 5),
+            "trials": result.chosen.trials,
+            "search CPU s": round(result.chosen.seconds, 1),
+        }
     for seed in result.seeds:
-        num_users = len(next(iter(seed.per_user.values())))
-        figures = [
-            *((str(measure), value, "bits" if isinstance(measure, Novelty) else "") for measure, value in seed.values.items()),
-            *((f"{task.chosen_by}, {name}", value, "") for name, value in seed.segments.items()),
-            ("fit wall", seed.fit.wall_seconds, "s"),
-            ("size", seed.num_bytes / 1e6, "MB"),
-            ("users ranked", num_users / max(seed.serve_seconds, 1e-3), "1/CPU s"),
-        ]
-        for metric, value, unit in figures:
-            record(
-                benchmark=BENCHMARK,
-                dataset=task.name,
-                system=result.system,
-                metric=metric,
-                value=value,
-                unit=unit,
-                seed=seed.seed,
-                seconds=seed.fit.cpu_seconds,
-                peak_mb=seed.fit.peak_mb,
-                config=config,
-            )
+        for metric, value, unit in _figures(task, seed):
+            _record(task, result.system, metric, value, unit, seed, config)
 
 
-def strongest(results: Sequence[SystemResult], measure: Measure) -> SystemResult:
-    """The system that is best on test: the hardest one to compare with."""
-    return max(results, key=lambda result: result.mean(measure))
+def _figures(task: Task, seed: SeedResult) -> Iterator[tuple[str, float, str]]:
+    """(metric, value, unit) of everything that one seed is remembered by."""
+    for kind, value in seed.values.items():
+        yield str(kind), value, "bits" if isinstance(kind, Novelty) else ""
+    for name, value in seed.segments.items():
+        yield f"{task.chosen_by}, {name}", value, ""
+    if seed.fit is not None:
+        yield "fit wall", seed.fit.wall_seconds, "s"
+    yield "size", seed.num_bytes / 1e6, "MB"
+    yield "users ranked", len(seed.per_user[task.chosen_by]) / max(seed.serve_seconds, 1e-3), "1/CPU s"
 
 
-def difference(result: SystemResult, baseline: SystemResult, measure: Measure) -> PairedDifference:
-    return paired_bootstrap(result.per_user(measure), baseline.per_user(measure), seed=0)
+def _record(
+    task: Task, system: str, metric: str, value: float, unit: str, seed: SeedResult | None, config: Mapping[str, Setting]
+) -> None:
+    fit = seed.fit if seed else None
+    record(
+        benchmark=BENCHMARK,
+        dataset=task.name,
+        system=system,
+        metric=metric,
+        value=value,
+        unit=unit,
+        seed=seed.seed if seed else None,
+        seconds=fit.cpu_seconds if fit else None,
+        peak_mb=fit.peak_mb if fit else None,
+        config=config,
+    )
+
+
+def record_difference(task: Task, result: SystemResult, against: str, values: Values) -> PairedDifference:
+    """Append how far a system is above another one in the measure that chose, user by user."""
+    found = difference(result, values, task.chosen_by)
+    config = {"against": against, "low": found.low, "high": found.high, "p": found.p_value}
+    _record(task, result.system, f"{task.chosen_by} above the strongest baseline", found.difference, "", None, config)
+    return found
+
+
+def difference(result: SystemResult, values: Values, measure: Measure) -> PairedDifference:
+    return paired_bootstrap(result.per_user(measure), values, seed=0)
+
+
+def remember(task: Task, result: SystemResult) -> None:
+    """Keep the values per user, so that a later run can be compared without measuring this system again."""
+    np.savez(_memory(task) / f"{result.system}.npz", values=result.per_user(task.chosen_by))
+
+
+def remembered(task: Task, systems: Iterable[str]) -> dict[str, Values]:
+    """Values per user of those systems that were measured on this set before, float64 (num_users,) each."""
+    num_users = len(np.unique(task.split.test.user_pos))
+    paths = {system: _memory(task) / f"{system}.npz" for system in systems}
+    found = {system: np.load(path)["values"] for system, path in paths.items() if path.exists()}
+    return {system: values for system, values in found.items() if len(values) == num_users}
+
+
+def _memory(task: Task) -> Path:
+    folder = memory_folder() / "quality" / task.name / str(task.chosen_by)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

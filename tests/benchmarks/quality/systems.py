@@ -32,10 +32,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A fitted system: how it ranks, and the bytes that serving needs beside the interactions."""
+    """A fitted system: how it ranks, and the bytes that serving needs beside the interactions.
+
+    ``shared``: it was fitted for another system before, so that this fit cost nothing.
+    """
 
     rank: Rank
     num_bytes: int
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

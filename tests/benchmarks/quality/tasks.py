@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from kgrecall.evaluate import Measure, parse_measure
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.graph.split import Split, new_pairs, split_by_time, split_last, split_random
 from kgrecall.schema import GraphSchema
+from kgrecall.sources.datasets import fetch
 from kgrecall.sources.quarantine import QuarantineLimits
 from kgrecall.sources.reader import read_tables
 from kgrecall.store import open_store
@@ -40,11 +42,12 @@ TOP_20 = ("NDCG@20", "Recall@20", "Recall@10", "NDCG@10", "MRR@10", "Coverage@20
 class BenchSet:
     """One set.
 
-    ``measures``: the first one chooses parameters on validation. ``learn_valid``: what is measured on test has learned from
-    validation, too; False where published figures have not.
+    ``folder``: below ``KGRECALL_BENCH_DATA``; None for the named data set that kgrecall fetches itself. ``measures``: the
+    first one chooses parameters on validation. ``learn_valid``: what is measured on test has learned from validation, too;
+    False where published figures have not.
     """
 
-    folder: str
+    folder: str | None
     mapping: Path
     split: Callable[[GraphSnapshot], Split]
     measures: tuple[str, ...] = TOP_20
@@ -52,7 +55,7 @@ class BenchSet:
     reshape: Callable[[Path, Path], None] = reshape.as_they_are
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """A set that is read and split. Validation and test ask only for pairs that are new to them, each once."""
 
@@ -66,10 +69,12 @@ class Task:
     def chosen_by(self) -> Measure:
         return self.measures[0]
 
+    @cached_property
     def for_valid(self) -> Problem:
         """Learn from train, to be measured on validation."""
         return Problem(self.split.train, self.split.train, self.snapshot.with_interactions(self.split.train))
 
+    @cached_property
     def for_test(self) -> Problem:
         """Learn from train (and validation, where the set allows it), to be measured on test."""
         known = joined(self.split.train, self.split.valid)
@@ -87,18 +92,18 @@ def load(name: str) -> Task:
     if name not in SETS:
         raise ConfigError("benchmark set", expected="a known set", got=name, remedy=nearest(name, SETS))
     bench = SETS[name]
-    snapshot = _snapshot(bench)
+    snapshot = _snapshot(bench, data_folder(bench.folder) if bench.folder else fetch(name).folder)
     split = bench.split(snapshot)
     known = joined(split.train, split.valid)
     split = Split(split.train, new_pairs(split.valid, split.train), new_pairs(split.test, known))
     return Task(name, snapshot, split, tuple(parse_measure(text) for text in bench.measures), bench.learn_valid)
 
 
-def _snapshot(bench: BenchSet) -> GraphSnapshot:
+def _snapshot(bench: BenchSet, folder: Path) -> GraphSnapshot:
     schema = GraphSchema.load(bench.mapping)
     store = open_store(":memory:")
     with tempfile.TemporaryDirectory() as scratch:
-        bench.reshape(data_folder(bench.folder), Path(scratch))
+        bench.reshape(folder, Path(scratch))
         print(ingest(read_tables(scratch, schema, limits=NO_LIMITS), store, schema))
     try:
         return take_snapshot(store, schema)
@@ -170,7 +175,7 @@ LIGHTKG = BenchSet(
     learn_valid=False,
 )
 SETS = {
-    "movielens-100k": BenchSet("ml-100k", OURS / "movielens-100k.toml", by_time),
+    "movielens-100k": BenchSet(None, OURS / "movielens-100k.toml", by_time),
     "lightkg-lastfm": LIGHTKG,
     "lightkg-lastfm-train-valid": replace(LIGHTKG, learn_valid=True),
     "ml1m-kg": BenchSet("ml1m-kg", MAPPINGS / "ml1m-kg.toml", released(), reshape=reshape.ml1m),

@@ -5,7 +5,6 @@ Optuna is no dependency of kgrecall; install ``tests/benchmarks/requirements.txt
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ import numpy as np
 
 from kgrecall.errors import MissingExtra, Shown
 from kgrecall.evaluate import evaluate
+from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.types import IntArray
 from tests.benchmarks.quality.systems import Params, System
 from tests.benchmarks.quality.tasks import Task
@@ -37,12 +37,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The best point of a search: its value on validation, and what the search took."""
+    """The best point of a search: its value on validation (None without a search), and what the search took."""
 
     params: Params
-    value: float
-    trials: int
-    seconds: float
+    value: float | None = None
+    trials: int = 0
+    seconds: float = 0.0
 
 
 def tune(task: Task, system: System, budget: Budget, *, fresh: bool = False) -> Chosen:
@@ -51,13 +51,16 @@ def tune(task: Task, system: System, budget: Budget, *, fresh: bool = False) -> 
     Raises:
         MissingExtra: Optuna is not installed.
     """
+    suggest = system.suggest
+    if suggest is None:
+        return Chosen({})
     optuna = _optuna()
-    problem, users = task.for_valid(), _valid_users(task, budget)
+    problem, users = task.for_valid, _valid_users(task, budget)
     measure = task.chosen_by
 
     def objective(trial: Any) -> float:
         with measure_cost() as cost:
-            fitted = system.fit(problem, system.suggest(trial) if system.suggest else {}, budget.seed)
+            fitted = system.fit(problem, suggest(trial), budget.seed)
             value = evaluate(fitted.rank, task.split.valid, [measure], users=users)[measure]
         trial.set_user_attr("seconds", cost.cpu_seconds)
         return value
@@ -65,16 +68,16 @@ def tune(task: Task, system: System, budget: Budget, *, fresh: bool = False) -> 
     study = _study(optuna, f"{task.name} | {system.name} | {measure} | {budget.sampler} {budget.seed}", budget, fresh)
     if not study.trials:
         study.enqueue_trial(dict(system.start))
-    for _ in range(len(_finished(study)), budget.trials if system.suggest else 1):
+    for _ in range(len(_finished(study)), budget.trials):
         if _seconds(study) > budget.seconds:
             break
         study.optimize(objective, n_trials=1)
     return Chosen(_native(study.best_params), study.best_value, len(_finished(study)), _seconds(study))
 
 
-def cache_folder() -> Path:
-    """Where searches and peers' environments are kept between runs."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kgrecall" / "benchmarks"
+def memory_folder() -> Path:
+    """Where searches and values per user are kept between runs."""
+    folder = cache_folder() / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -85,12 +88,12 @@ def _optuna() -> Any:
     except ImportError as error:
         remedy = "Run: pip install -r tests/benchmarks/requirements.txt"
         raise MissingExtra("quality benchmarks", expected="optuna", got=Shown("nothing installed"), remedy=remedy) from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 
 
 def _study(optuna: Any, name: str, budget: Budget, fresh: bool) -> Any:
-    storage = f"sqlite:///{cache_folder() / 'searches.sqlite'}"
+    storage = f"sqlite:///{memory_folder() / 'searches.sqlite'}"
     if fresh and name in optuna.study.get_all_study_names(storage):
         optuna.delete_study(study_name=name, storage=storage)
     samplers = {

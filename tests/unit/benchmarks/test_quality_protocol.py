@@ -11,7 +11,7 @@ from kgrecall.graph.split import Split
 from kgrecall.types import Interactions
 from tests.benchmarks.quality import compare, protocol
 from tests.benchmarks.quality.systems import Fitted, Problem, System
-from tests.benchmarks.quality.tuning import Budget, tune
+from tests.benchmarks.quality.tuning import Budget, Chosen, tune
 from tests.benchmarks.record import read_figures
 
 NUM = 6
@@ -27,10 +27,7 @@ class ToyTask:
     name, learn_valid, measures, chosen_by = "toy", True, (Recall(1),), Recall(1)
     split = Split(events([0] * NUM), events([1] * NUM), events([2] * NUM))
 
-    def for_valid(self):
-        return Problem(self.split.train, self.split.train, None)
-
-    for_test = for_valid
+    for_valid = for_test = Problem(split.train, split.train, None)
 
 
 def shown(item):
@@ -49,14 +46,14 @@ SEEDED = System("seeded", lambda problem, params, seed: Fitted(shown(2 if seed =
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("KGRECALL_CACHE", str(tmp_path))
     monkeypatch.setenv("KGRECALL_BENCH_RESULTS", str(tmp_path / "figures.jsonl"))
 
 
 def test_without_optuna_the_remedy_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtra, match=r"pip install -r tests/benchmarks/requirements\.txt"):
-        tune(ToyTask(), FIXED, Budget())
+        tune(ToyTask(), SEARCHED, Budget())
 
 
 @pytest.fixture
@@ -94,11 +91,11 @@ def test_the_budget_of_seconds_ends_a_search(optuna):
     assert tune(ToyTask(), SEARCHED, Budget(trials=10, seconds=0.0)).trials == 1
 
 
-def test_systems_without_choices_are_tried_once(optuna):
-    assert tune(ToyTask(), FIXED, Budget(trials=10)).trials == 1
+def test_systems_without_choices_are_not_tried_on_validation():
+    assert tune(ToyTask(), FIXED, Budget(trials=10)) == Chosen({})
 
 
-def test_random_systems_are_averaged_over_seeds_and_recorded_one_by_one(optuna):
+def test_random_systems_are_averaged_over_seeds_and_recorded_one_by_one():
     result = protocol.run(ToyTask(), SEEDED, Budget())
     assert result.mean(Recall(1)) == pytest.approx(1 / 3)
     assert result.per_user(Recall(1)).tolist() == pytest.approx([1 / 3] * NUM)
@@ -108,14 +105,31 @@ def test_random_systems_are_averaged_over_seeds_and_recorded_one_by_one(optuna):
     assert {figure.metric for figure in read_figures()} >= {"fit wall", "size", "users ranked", "Recall@1, 1-4 events"}
 
 
-def test_the_table_compares_with_the_strongest(optuna):
-    results = [protocol.run(ToyTask(), system, Budget(trials=25)) for system in (SEARCHED, FIXED)]
-    lines = compare.table(ToyTask(), results).splitlines()
+def test_the_table_compares_with_the_strongest_that_was_ever_measured(optuna):
+    results = {system.name: protocol.run(ToyTask(), system, Budget(trials=25)) for system in (SEARCHED, FIXED)}
+    protocol.remember(ToyTask(), results["fixed"])
+    known = protocol.remembered(ToyTask(), ["fixed", "searched"])
+    assert list(known) == ["fixed"]
+    lines = compare.table(ToyTask(), list(results.values()), "fixed", known).splitlines()
     assert lines[0].split() == ["toy", "Recall@1", "Recall@1", "-", "fixed"]
     assert lines[2].split() == ["fixed", "1.0000"]
     assert lines[3].startswith("searched")
     assert "-1.0000 [-1.0000, -1.0000], p = 0.0002" in lines[3]
-    assert compare.segment_table(ToyTask(), results).splitlines()[2].split() == ["searched", "0.0000"]
+    assert compare.segment_table(ToyTask(), list(results.values())).splitlines()[2].split() == ["searched", "0.0000"]
+
+
+def test_a_difference_is_recorded_with_its_interval():
+    result = protocol.run(ToyTask(), FIXED, Budget())
+    protocol.record_difference(ToyTask(), result, "nothing", np.zeros(NUM))
+    figure = read_figures()[-1]
+    assert (figure.system, figure.metric, figure.value) == ("fixed", "Recall@1 above the strongest baseline", 1.0)
+    assert figure.config == {"against": "nothing", "low": 1.0, "high": 1.0, "p": pytest.approx(1 / 5001)}
+
+
+def test_a_fit_that_was_done_for_another_system_costs_nothing():
+    shared = System("shared", lambda problem, params, seed: Fitted(shown(2), 8, shared=True))
+    protocol.record_result(ToyTask(), protocol.run(ToyTask(), shared, Budget()))
+    assert {(figure.seconds, figure.peak_mb) for figure in read_figures()} == {(None, None)}
 
 
 def test_only_known_systems_can_be_asked_for():

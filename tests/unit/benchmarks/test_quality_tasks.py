@@ -39,7 +39,7 @@ def pairs(snapshot, events):
 def test_a_released_split_is_read_through_the_store(data, capsys):
     task = tasks.load("gowalla")
     assert pairs(task.snapshot, task.split.test) == [("0", "2"), ("0", "3"), ("1", "3"), ("2", "3")]
-    learned = pairs(task.snapshot, task.for_test().train)
+    learned = pairs(task.snapshot, task.for_test.train)
     assert learned == [("0", "0"), ("0", "1"), ("1", "1"), ("1", "2"), ("2", "0"), ("2", "1"), ("2", "2")]
     assert len(task.split.valid) == 1  # a tenth of seven events, carved from train
     assert "quarantined" in capsys.readouterr().out
@@ -47,7 +47,7 @@ def test_a_released_split_is_read_through_the_store(data, capsys):
 
 def test_nothing_of_test_is_seen_while_learning(data):
     task = tasks.load("gowalla")
-    for problem, hidden in ((task.for_valid(), task.split.valid), (task.for_test(), task.split.test)):
+    for problem, hidden in ((task.for_valid, task.split.valid), (task.for_test, task.split.test)):
         seen = set(pairs(task.snapshot, problem.snapshot.interactions()))
         assert seen == set(pairs(task.snapshot, problem.train))
         assert not seen & set(pairs(task.snapshot, hidden))

@@ -7,7 +7,6 @@ writes its answer there, so that nothing of ours has to be importable where it r
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import venv
 from pathlib import Path
 
 from kgrecall.errors import NotBuilt, Shown
+from kgrecall.sources.cache_folder import cache_folder
 
 FOLDER = Path(__file__).parent
 
@@ -36,7 +36,7 @@ def environment(name: str) -> Path:
     """The Python of the peer's environment, made when its requirement list is new."""
     requirements = FOLDER / f"{name}.txt"
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kgrecall" / "peers" / f"{name}-{digest}"
+    home = cache_folder() / "peers" / f"{name}-{digest}"
     python = home / "bin" / "python"
     if (home / "ready").exists():
         return python
