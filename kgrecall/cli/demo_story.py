@@ -59,7 +59,7 @@ def show_build(report: BuildReport) -> None:
     recalls = sparkline([record.valid_recall or 0.0 for record in report.curve])
     out.print(
         f"[bold]train[/bold]        {len(report.curve)} epochs, loss falls {losses}, validation recall {recalls}, "
-        f"best epoch {report.best_epoch}; {seconds.get('train', 0):.1f} s with the final fit"
+        f"final fit {report.epochs} epochs; {seconds.get('train', 0):.1f} s in all"
     )
     files = Artifact(report.out, verify=False).manifest["files"]
     indexes = sum(facts["bytes"] for name, facts in files.items() if ".index" in name)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from kgrecall.encode.cache import encode_cached
@@ -20,7 +21,7 @@ from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import ArtifactWriter
 from kgrecall.jobs.build_config import BuildConfig, TrendConfig
 from kgrecall.jobs.build_report import BuildReport
-from kgrecall.jobs.choices import Validation
+from kgrecall.jobs.choices import Fold, Validation, timed
 from kgrecall.jobs.encoders import open_encoder
 from kgrecall.jobs.ingredients import Ingredients, save
 from kgrecall.jobs.serve import assemble
@@ -28,6 +29,7 @@ from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.trainer import TrainedModel, train
 from kgrecall.recall.attributes import AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Naming
+from kgrecall.recall.fusion_weights import FittedFusion
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
@@ -113,12 +115,10 @@ class _Build:
         config = self.config
         texts, encoded, cached = self._texts()
         chosen = self._choose()
-        trial, trial_model = self._trial(texts, chosen)
-        engine = assemble(trial, config.channels, config.fusion[0], encoder=config.encoder, config=config.engine)
-        with self._stage("choose"):
-            fitted = self.validation.fit(engine, config.fusion)
-        fusion = fitted.config if fitted else config.fusion[-1]
-        epochs = trial_model.best_epoch if trial_model else 0
+        trials = [self._trial(fold, texts, chosen) for fold in self.validation.folds]
+        fusion, fitted = self._fuse([ingredients for ingredients, _ in trials])
+        models = [model for _, model in trials if model is not None]
+        epochs = round(float(np.median([model.best_epoch for model in models]))) if models else None
         final, model = self._ingredients(self.snapshot, self.events, texts, chosen, epochs=epochs)
         served = assemble(final, config.channels, fusion, encoder=config.encoder, config=config.engine)
         save(final, writer)
@@ -128,15 +128,15 @@ class _Build:
             seconds=self.seconds,
             texts_encoded=encoded,
             texts_cached=cached,
-            curve=trial_model.curve if trial_model else (),
-            best_epoch=epochs,
+            curve=models[0].curve if models else model.curve if model else (),
+            epochs=len(model.curve) if model else 0,
             relation_weights=dict(model.relation_weights) if model else {},
             chosen={name: _plain(value) for name, value in asdict(chosen).items()},
             fusion=fusion.method,
             weights={name: fusion.weight(name) for name in served.channel_names},
             validation_ndcg=fitted.value if fitted else None,
             validation_ndcg_equal_weights=fitted.equal_weights if fitted else None,
-            validation_users=len(self.validation.users),
+            validation_users=self.validation.num_users,
         )
         self._describe(writer, report, fusion, served.channel_names)
         return report
@@ -152,33 +152,50 @@ class _Build:
         return found.vectors, found.encoded, found.hits
 
     def _choose(self) -> _Chosen:
-        config, validation = self.config, self.validation
-        events = validation.train
-        timed = events.time is not None
-        decays = config.popularity_half_lives if timed else (None,)
+        """Settings of single channels, one after the other: trying all combinations would only fit the noise better."""
+        config, choose, now = self.config, self.validation.choose, timed(self.events)
         with self._stage("choose"):
-            popularity = validation.choose(decays, lambda days: PopularityChannel(item_popularity(events, half_life_days=days)))
-            knn = validation.choose(config.item_knn, lambda setting: ItemKnnChannel(build_item_knn(events, setting)))
-            similarity = build_item_knn(events, knn)
-            trends = config.trends if timed else (None,)
-            trend = validation.choose(trends, lambda setting: ItemKnnChannel(similarity, prior=_prior(events, setting)))
-            prior = _prior(events, trend)
-            votes = config.history_half_lives if timed else (None,)
-            half_life = validation.choose(votes, lambda items: ItemKnnChannel(similarity, half_life=items, prior=prior))
+            popularity = choose(
+                config.popularity_half_lives if now else (None,),
+                lambda events, days: PopularityChannel(item_popularity(events, half_life_days=days)),
+            )
+            knn = choose(config.item_knn, lambda events, setting: ItemKnnChannel(build_item_knn(events, setting)))
+            trend = choose(
+                config.trends if now else (None,),
+                lambda events, setting: ItemKnnChannel(build_item_knn(events, knn), prior=_prior(events, setting)),
+            )
+            half_life = choose(
+                config.history_half_lives if now else (None,),
+                lambda events, items: ItemKnnChannel(build_item_knn(events, knn), half_life=items, prior=_prior(events, trend)),
+            )
         return _Chosen(knn, trend, half_life, popularity)
 
-    def _trial(self, texts: FloatArray | None, chosen: _Chosen) -> tuple[Ingredients, TrainedModel | None]:
-        """Everything from the training part alone: what validation is asked of."""
-        snapshot = self.snapshot.with_interactions(self.validation.train)
-        return self._ingredients(snapshot, self.validation.train, texts, chosen, epochs=None)
+    def _trial(self, fold: Fold, texts: FloatArray | None, chosen: _Chosen) -> tuple[Ingredients, TrainedModel | None]:
+        """Everything from the training part of a fold alone: what validation is asked of."""
+        snapshot = self.snapshot.with_interactions(fold.train)
+        return self._ingredients(snapshot, fold.train, texts, chosen, valid=fold.truth)
+
+    def _fuse(self, trials: Sequence[Ingredients]) -> tuple[FusionConfig, FittedFusion | None]:
+        config = self.config
+        engines = [assemble(t, config.channels, config.fusion[0], encoder=None, config=config.engine) for t in trials]
+        with self._stage("choose"):
+            fitted = self.validation.fit(engines, config.fusion)
+        return (fitted.config if fitted else config.fusion[-1]), fitted
 
     def _ingredients(
-        self, snapshot: GraphSnapshot, events: Interactions, texts: FloatArray | None, chosen: _Chosen, *, epochs: int | None
+        self,
+        snapshot: GraphSnapshot,
+        events: Interactions,
+        texts: FloatArray | None,
+        chosen: _Chosen,
+        *,
+        epochs: int | None = None,
+        valid: Interactions | None = None,
     ) -> tuple[Ingredients, TrainedModel | None]:
-        """All arrays of one graph. ``epochs``: train for so many; None: until validation stops improving."""
+        """All arrays of one graph. The model trains for ``epochs``, or until ``valid`` is told no better."""
         config = self.config
         knowledge = item_knowledge(snapshot)
-        model = self._train(snapshot, events, texts, epochs) if "vector" in config.channels else None
+        model = self._train(snapshot, events, texts, epochs, valid) if "vector" in config.channels else None
         with self._stage("channels"):
             naming = Naming(snapshot.schema.user_label, snapshot.schema.item_label)
             space = build_node_space(knowledge, NodeSpaceConfig(**_shared_settings(config.attributes)), naming)
@@ -203,11 +220,15 @@ class _Build:
             ), model
 
     def _train(
-        self, snapshot: GraphSnapshot, events: Interactions, texts: FloatArray | None, epochs: int | None
+        self,
+        snapshot: GraphSnapshot,
+        events: Interactions,
+        texts: FloatArray | None,
+        epochs: int | None,
+        valid: Interactions | None,
     ) -> TrainedModel:
         inputs = ModelInputs(events, item_knowledge(snapshot), texts, snapshot.schema.item_label)
         config = self.config.model if epochs is None else self.config.model.model_copy(update={"epochs": epochs})
-        valid = self.validation.truth if epochs is None and self.validation.usable else None
         with self._stage("train"):
             return train(inputs, config, valid=valid, seed=self.seed, device=self.device, progress=self.progress)
 

@@ -61,7 +61,10 @@ class BuildConfig(BaseModel):
     attributes: AttributesConfig = AttributesConfig()
     neighbors: NeighborsConfig = NeighborsConfig()
     fusion: tuple[FusionConfig, ...] = Field(
-        default=(FusionConfig(method="score", temperatures={"vector": 0.12, "text": 0.12}), FusionConfig(method="rrf")),
+        default=(
+            FusionConfig(method="score", depth=100, temperatures={"vector": 0.12, "text": 0.12}),
+            FusionConfig(method="rrf"),
+        ),
         min_length=1,
     )
     """How channels are combined; the weights are fitted for each method."""

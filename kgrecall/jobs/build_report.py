@@ -19,7 +19,7 @@ class BuildReport:
     texts_encoded: int
     texts_cached: int
     curve: tuple[EpochRecord, ...]
-    best_epoch: int
+    epochs: int
     relation_weights: dict[str, tuple[float, ...]]
     chosen: dict[str, Any]
     fusion: str
@@ -40,9 +40,8 @@ class BuildReport:
             f"texts: {self.texts_encoded:,} encoded, {self.texts_cached:,} from the cache",
         ]
         if self.curve:
-            best = self.curve[self.best_epoch - 1]
-            recall = "" if best.valid_recall is None else f", validation recall {best.valid_recall:.4f}"
-            lines.append(f"model: best epoch {self.best_epoch} of {len(self.curve)}, loss {best.loss:.4f}{recall}")
+            reached = max((record.valid_recall or 0.0 for record in self.curve), default=0.0)
+            lines.append(f"model: {self.epochs} epochs, best validation recall of the newest fold {reached:.4f}")
         lines.append(f"fusion by {self.fusion}: {weights}")
         if self.validation_ndcg is not None:
             lines.append(

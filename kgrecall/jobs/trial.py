@@ -18,6 +18,7 @@ from kgrecall.graph.split import Split, new_pairs, split_by_time, split_random
 from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.build_report import BuildReport
+from kgrecall.jobs.choices import timed
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.base import Channel
 from kgrecall.recall.engine import RecallEngine
@@ -73,7 +74,7 @@ def run_trial(
         ConfigError: too few events, or nobody in the test part has a history.
     """
     events = snapshot.interactions()
-    split = split_by_time(events, valid=0, test=test) if _timed(events) else split_random(events, valid=0, test=test, seed=seed)
+    split = split_by_time(events, valid=0, test=test) if timed(events) else split_random(events, valid=0, test=test, seed=seed)
     past = snapshot.with_interactions(split.train)
     report = build_snapshot(past, config, out=out, seed=seed, device=device, cache=cache, progress=progress)
     engine = load_engine(out)
@@ -131,7 +132,3 @@ def channel_overlap(engine: RecallEngine, users: IntArray, k: int = 50) -> NDArr
 
 def _rank(channel: Channel, histories: Histories, users: IntArray, k: int) -> PosArray:
     return channel.recall(batch_of_users(users, histories, _HISTORY), k).positions
-
-
-def _timed(events: Interactions) -> bool:
-    return events.time is not None and len(np.unique(events.time)) > 1

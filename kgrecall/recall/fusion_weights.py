@@ -16,6 +16,8 @@ from kgrecall.types import BoolArray, FloatArray, IntArray
 
 _STEPS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 4.0)
 _MAX_PASSES = 8
+_LEAST_GAIN = 1e-6
+_Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,14 @@ def fit_weights(
     config: FusionConfig | None = None,
     measure: Literal["ndcg", "recall"] = "ndcg",
     k: int = 20,
+    caution: float = 1.0,
 ) -> FittedFusion:
     """Weights that maximise NDCG@k or Recall@k of the fused list.
 
     Coordinate ascent from equal weights: each channel in turn tries some multiples of its weight, until a pass brings nothing.
-    Deterministic. The lists are merged once; a trial is one matrix product and one partial sort.
+    A step is taken when the mean gain over the queries exceeds ``caution`` times its standard error: equal weights are hard
+    to beat, and a search that follows every gain on a few hundred queries fits their noise. Deterministic. The lists are
+    merged once; a trial is one matrix product and one partial sort.
 
     Args:
         hits: per channel, over the same q validation queries (seen items excluded), deep enough (100 or more each).
@@ -54,28 +59,35 @@ def fit_weights(
     lists = _merge(hits, truth_indptr, truth_pos, config)
     value = _RecallAt(lists, k) if measure == "recall" else _NdcgAt(lists, k)
     weights = np.ones(len(hits), np.float32)
-    equal = best = value(weights)
+    values = value(weights)
+    equal = float(values.mean())
     for _ in range(_MAX_PASSES):
-        before = best
+        before = values
         for channel in range(len(hits)):
-            weights, best = _best_step(value, weights, best, channel)
-        if best <= before + 1e-7:
+            weights, values = _best_step(value, weights, values, channel, caution)
+        if values is before:
             break
     weights = weights / weights.max()
     chosen = {name: round(float(w), 6) for name, w in zip(hits, weights, strict=True)}
-    return FittedFusion(config.model_copy(update={"weights": chosen}), best, equal)
+    return FittedFusion(config.model_copy(update={"weights": chosen}), float(values.mean()), equal)
 
 
 def _best_step(
-    value: Callable[[FloatArray], float], weights: FloatArray, best: float, channel: int
-) -> tuple[FloatArray, float]:
+    value: Callable[[FloatArray], _Values], weights: FloatArray, values: _Values, channel: int, caution: float
+) -> tuple[FloatArray, _Values]:
+    """The best multiple of one channel's weight, or what there was when none is surely better."""
     base = weights[channel] if weights[channel] > 0 else 0.25 * weights.max()
+    best, best_gain = (weights, values), 0.0
     for step in _STEPS:
         trial = weights.copy()
         trial[channel] = base * step
-        if trial.any() and (found := value(trial)) > best:
-            weights, best = trial, found
-    return weights, best
+        if not trial.any():
+            continue
+        found = value(trial)
+        gain = found - values
+        if gain.mean() > max(best_gain, _LEAST_GAIN, caution * gain.std() / np.sqrt(len(gain))):
+            best, best_gain = (trial, found), float(gain.mean())
+    return best
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +125,7 @@ def _merge(hits: Mapping[str, Hits], truth_indptr: IntArray, truth_pos: IntArray
 
 
 class _At:
-    """A measure at k as a function of the weights."""
+    """A measure at k, a value per query, as a function of the weights."""
 
     def __init__(self, lists: _Lists, k: int) -> None:
         self._lists, self._k = lists, min(k, lists.relevant.shape[1])
@@ -129,13 +141,15 @@ class _At:
 
 
 class _NdcgAt(_At):
-    def __call__(self, weights: FloatArray) -> float:
-        return float((self._top(weights) @ self._discount[: self._k] / self._ideal).mean())
+    def __call__(self, weights: FloatArray) -> _Values:
+        values: _Values = self._top(weights) @ self._discount[: self._k] / self._ideal
+        return values
 
 
 class _RecallAt(_At):
-    def __call__(self, weights: FloatArray) -> float:
-        return float((self._top(weights).sum(axis=1) / self._lists.num_true).mean())
+    def __call__(self, weights: FloatArray) -> _Values:
+        values: _Values = self._top(weights).sum(axis=1) / self._lists.num_true
+        return values
 
 
 def _merge_keys(hits: Sequence[Hits]) -> tuple[IntArray, NDArray[np.intp], list[int]]:

@@ -55,6 +55,12 @@ def test_the_same_lists_give_the_same_weights() -> None:
     assert fit_weights(*planted(2)) == fit_weights(*planted(2))
 
 
+def test_an_uncertain_gain_is_not_followed() -> None:
+    fitted = fit_weights(*planted(), k=5, caution=1000)
+    assert fitted.config.weights == {"good": 1, "noise": 1}
+    assert fitted.value == fitted.equal_weights
+
+
 def test_recall_as_the_measure() -> None:
     hits, _, _ = planted()
     head = hits["good"].positions[:, 0].astype(np.int64)  # the only true item of each query is its first hit

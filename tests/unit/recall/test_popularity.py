@@ -11,7 +11,9 @@ from kgrecall.types import Interactions
 
 def events(items: list[int], days: list[int] | None, num_items: int = 4) -> Interactions:
     time = None if days is None else np.array(days, np.int64) * MS_PER_DAY
-    return Interactions(np.zeros(len(items), np.int64), np.array(items, np.int64), np.ones(len(items), np.float32), time, 1, num_items)
+    return Interactions(
+        np.zeros(len(items), np.int64), np.array(items, np.int64), np.ones(len(items), np.float32), time, 1, num_items
+    )
 
 
 def batch(excluded: list[int], mask: list[bool] | None = None) -> QueryBatch:
