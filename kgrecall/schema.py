@@ -260,14 +260,22 @@ def _check_references(schema: GraphSchema, origin: str) -> None:
         _check_file(schema, file, f"{origin}: files[{i}] ({file.path})")
 
 
+_KINDS: dict[str, tuple[PropertyType, ...]] = {
+    "weight": ("integer", "number"),
+    "time": ("time",),
+    "relation": ("string",),
+}
+
+
 def _check_edge(schema: GraphSchema, name: str, edge: EdgeTypeSpec, origin: str) -> None:
     where = f"{origin}: edges.{name}"
     for side in ("source", "target"):
         _must_know(getattr(edge, side), schema.nodes, f"{where}.{side}", "a label under [nodes]")
-    for field in ("weight", "time", "relation"):
+    for field, kinds in _KINDS.items():
         value = getattr(edge, field)
         if value is not None:
-            _must_know(value, edge.properties, f"{where}.{field}", "a property of this relation")
+            fitting = {prop: kind for prop, kind in edge.properties.items() if kind in kinds}
+            _must_know(value, fitting, f"{where}.{field}", f"a property of this relation of type {' or '.join(kinds)}")
     for prop in edge.key:
         _must_know(prop, edge.properties, f"{where}.key", "a property of this relation")
     ends = (edge.source, edge.target)
@@ -291,6 +299,13 @@ def _check_edge(schema: GraphSchema, name: str, edge: EdgeTypeSpec, origin: str)
             expected="relation beside inverse_of",
             got=Shown("no relation"),
             remedy="Name the property that holds the relation.",
+        )
+    for name in sorted(edge.inverse_of.keys() & set(edge.inverse_of.values())):
+        raise SchemaError(
+            f"{where}.inverse_of",
+            expected="relations that are turned round on the left, and relations that stay on the right",
+            got=name,
+            remedy="Keep it on one side.",
         )
 
 

@@ -108,10 +108,14 @@ def personalised_pagerank(
         settled[front] += restart * mass
         waiting[front] = 0.0
         which, entries = gather(graph.indptr, front)
-        reached = graph.indices[entries]
-        np.add.at(waiting, reached, (1 - restart) * mass[which] * graph.share[entries])
-        touched = np.unique(reached).astype(np.int64)
-        front = touched[waiting[touched] > threshold[touched]]
+        reached, pushed = graph.indices[entries], (1 - restart) * mass[which] * graph.share[entries]
+        if 8 * len(reached) > len(graph):
+            waiting += np.bincount(reached, pushed, minlength=len(graph))
+            front = np.flatnonzero(waiting > threshold)
+        else:
+            np.add.at(waiting, reached, pushed)
+            touched = np.unique(reached).astype(np.int64)
+            front = touched[waiting[touched] > threshold[touched]]
     return settled
 
 

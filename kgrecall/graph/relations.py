@@ -75,7 +75,7 @@ def _turn(edges: _Moved, spec: EdgeTypeSpec, relation: str, taken: frozenset[str
     said = [spec.inverse_of.get(name, name) for name in edges.names]
     final = [f"{relation}.{name}" if name in taken else name for name in said]
     names = sorted(set(final))
-    if names == list(edges.names) and not spec.inverse_of:
+    if names == list(edges.names):
         return edges
     place = {name: i for i, name in enumerate(names)}
     number = np.array([place[name] for name in final], np.int32)

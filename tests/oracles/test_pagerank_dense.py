@@ -82,6 +82,27 @@ def test_push_approaches_the_exact_answer_from_below(seed: int, restart: float, 
     assert found.sum() == pytest.approx(1, abs=1e-6)
 
 
+def test_a_long_chain_is_followed_step_by_step() -> None:
+    """Few nodes at a time in a large graph: the other way of adding up."""
+    n = 400
+    chain = Adjacency.from_edges(
+        ("Item", "LIKE", "Item"),
+        np.arange(n - 1),
+        np.arange(1, n),
+        np.linspace(1, 2, n - 1, dtype=np.float32),
+        None,
+        num_sources=n,
+        num_targets=n,
+    )
+    vocabularies = {"User": Vocabulary([]), "Item": Vocabulary.of(f"{i:03d}" for i in range(n)), "Tag": Vocabulary([])}
+    snapshot = GraphSnapshot(
+        GraphSchema.parse(SCHEMA), "1", vocabularies, {chain.edge_type: chain}, {chain.edge_type: "LIKE"}, {}
+    )
+    found = personalised_pagerank(JointGraph.of(snapshot), np.array([7]), np.array([2.0]), tolerance=1e-9)
+    matrix = chain.forward().toarray().astype(np.float64)
+    assert np.allclose(found, exact(matrix + matrix.T, np.eye(n)[7], 0.15), atol=1e-6)
+
+
 def test_parts_belong_to_labels() -> None:
     joint = JointGraph.of(graph(0))
     values = np.arange(len(joint))

@@ -43,6 +43,7 @@ def test_a_relation_that_points_at_items_is_turned(take: Take, cinema_parts: Par
     assert listed.reverse
     assert listed.relation == "LISTS"
     assert listed.matrix.shape == (4, 5)
+    assert listed.matrix.format == "csr"
     assert {(i, t): v for (i, t), v in np.ndenumerate(listed.matrix.toarray()) if v} == {(3, 4): 4.0, (0, 3): 2.0}
 
 

@@ -96,6 +96,17 @@ def test_titles_and_texts(cinema: GraphSnapshot) -> None:
     assert cinema.texts("Genre") == ["", ""]
 
 
+def test_texts_tell_what_describes_a_node_too(take: Take, cinema_parts: Parts) -> None:
+    schema, nodes, _ = copy.deepcopy(cinema_parts)
+    schema["nodes"]["Movie"]["properties"]["tags"] = "strings"
+    schema["nodes"]["Movie"]["described_by"] = ["tags"]
+    nodes["Movie"]["alien"]["tags"] = ["space", "horror"]
+    nodes["Movie"]["dune"]["tags"] = ["sand"]
+    texts = take(schema, nodes, {}).texts("Movie")
+    assert texts[0] == "Alien\nIn space no one can hear you.\nspace, horror"
+    assert texts[3] == "sand"
+
+
 def test_unknown_names_are_answered_with_the_nearest(cinema: GraphSnapshot) -> None:
     for ask in (cinema.num_nodes, cinema.titles, cinema.texts):
         with pytest.raises(SchemaError, match="Did you mean 'Movie'"):
@@ -138,6 +149,15 @@ def test_weights_that_say_nothing_are_left_out_and_counted(take: Take, cinema_pa
     snapshot = take(schema, nodes, {"RATED": rated})
     assert facts(snapshot, "User", "RATED", "Movie") == [("ann", "dune", 1.0, MISSING_TIME), ("bob", "dune", 2.0, 1)]
     assert snapshot.counts["RATED"] == EdgeCounts(read=4, kept=2, not_positive=2)
+
+
+def test_strength_multiplies_the_weight(take: Take, cinema_parts: Parts) -> None:
+    schema, nodes, edges = copy.deepcopy(cinema_parts)
+    schema["edges"]["RATED"]["strength"] = 2.0
+    snapshot = take(schema, nodes, {"RATED": [*edges["RATED"], ("cid", "alien", {})]})
+    weights = {fact[:2]: fact[2] for fact in facts(snapshot, "User", "RATED", "Movie")}
+    assert weights["ann", "alien"] == 10.0
+    assert weights["cid", "alien"] == 2.0, "no value counts as 1"
 
 
 def test_a_relation_without_edges_keeps_its_place(take: Take, cinema_parts: Parts) -> None:
