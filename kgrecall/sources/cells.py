@@ -74,16 +74,20 @@ def plain(array: pa.Array, null_values: Sequence[str] = ()) -> Cells:
         return _unwrapped(array, null_values)
     if types.is_struct(array.type) or types.is_map(array.type) or types.is_union(array.type):
         return Cells(pa.nulls(len(array), pa.string()), {Reason.NOT_A_SCALAR: positions(array.is_valid())})
-    kind = array.type
     problems: Problems = {}
-    if types.is_null(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+    if types.is_null(array.type):
         array = array.cast(pa.string())
-    elif types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind) or types.is_fixed_size_binary(kind):
+    elif _holds_bytes(array.type):
         array, problems = _utf8(array)
-    if types.is_string(array.type):
         for text in null_values:
             array = without(array, positions(pc.equal(array, text)))
     return Cells(array, problems)
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    data = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+    return bool(text or data or types.is_fixed_size_binary(kind))
 
 
 def _unwrapped(array: pa.Array, null_values: Sequence[str]) -> Cells:
@@ -98,20 +102,21 @@ def _unwrapped(array: pa.Array, null_values: Sequence[str]) -> Cells:
 
 
 def _utf8(array: pa.Array) -> tuple[pa.StringArray, Problems]:
+    """Text, checked: files may hold anything under the type string too."""
     array = array.cast(pa.binary())
     try:
         return array.cast(pa.string()), {}
     except pa.ArrowInvalid:
-        bad = np.array([i for i, cell in enumerate(array.to_pylist()) if cell is not None and not _is_utf8(cell)], np.int64)
-        return without(array, bad).cast(pa.string()), {Reason.BAD_ENCODING: bad}
+        texts = [_decoded(cell) for cell in array.to_pylist()]
+        bad = np.array([i for i, text in enumerate(texts) if text is None and array[i].is_valid], np.int64)
+        return pa.array(texts, pa.string()), {Reason.BAD_ENCODING: bad}
 
 
-def _is_utf8(cell: bytes) -> bool:
+def _decoded(cell: bytes | None) -> str | None:
     try:
-        cell.decode("utf-8")
+        return None if cell is None else cell.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
 
 
 def as_text(values: pa.Array) -> pa.StringArray:

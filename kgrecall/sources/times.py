@@ -98,19 +98,21 @@ def _numbers(series: pl.Series) -> pl.Series:
 
 
 def _typed(values: pa.Array, timezone: str | None) -> Cells:
-    naive = types.is_date(values.type) or values.type.tz is None
-    if not naive:
-        return Cells(values.cast(pa.timestamp("ms", values.type.tz), safe=False).cast(pa.int64()))
+    aware = types.is_timestamp(values.type) and values.type.tz is not None
+    series = pl.Series(values=pl.from_arrow(values))
+    moment = (series.cast(pl.Datetime("ms")) if series.dtype == pl.Date else series).dt.epoch("ms")
+    if aware:
+        return Cells(moment.to_arrow())
     if timezone is None:
-        return Cells(pa.nulls(len(values), pa.int64()), {Reason.NAIVE_TIME: positions(values.is_valid())})
-    local = pl.Series(values=pl.from_arrow(values.cast(pa.timestamp("ms"), safe=False)))
-    result = _from_local(local, timezone)
-    return Cells(result.to_arrow(), joined({Reason.NOT_A_TIME: positions(result.is_null() & local.is_not_null())}))
+        return Cells(pa.nulls(len(values), pa.int64()), joined({Reason.NAIVE_TIME: positions(values.is_valid())}))
+    result = _from_local(moment, timezone)
+    return Cells(result.to_arrow(), joined({Reason.NOT_A_TIME: positions(result.is_null() & moment.is_not_null())}))
 
 
-def _from_local(local: pl.Series, timezone: str) -> pl.Series:
-    aware = local.cast(pl.Datetime("ms")).dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
-    return aware.dt.epoch("ms")
+def _from_local(moment: pl.Series, timezone: str) -> pl.Series:
+    """Milliseconds of a clock on the wall in that zone to milliseconds UTC; null where the clock skips them."""
+    local = moment.cast(pl.Datetime("ms")).dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
+    return local.dt.epoch("ms")
 
 
 def _iso(text: pl.Series, timezone: str | None) -> Cells:
@@ -128,8 +130,7 @@ def _iso(text: pl.Series, timezone: str | None) -> Cells:
     if naive.any() and timezone is None:
         problems[Reason.NAIVE_TIME] = positions(naive)
     elif naive.any() and timezone is not None:
-        local = _from_local(moment.cast(pl.Datetime("ms")), timezone)
-        utc = utc.zip_with(~naive, local)
+        utc = utc.zip_with(~naive, _from_local(moment, timezone))
         problems[Reason.NOT_A_TIME] = positions(utc.is_null() & text.is_not_null())
     result = utc.to_arrow()
     for found in problems.values():
