@@ -3,9 +3,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from kgrecall.errors import ConfigError, NotBuilt, SchemaError
@@ -240,3 +242,26 @@ def test_a_graph_without_interaction_relations_has_no_events(take: Take, cinema_
     assert len(events) == 0
     assert events.time is None
     assert snapshot.with_interactions(events).fingerprint == snapshot.fingerprint
+
+
+def test_what_is_written_while_the_snapshot_is_taken_is_left_to_the_next(cinema_parts: Parts, tmp_path: Path) -> None:
+    schema = GraphSchema.parse(cinema_parts[0])
+    reader, writer = SqliteStore(tmp_path / "graph.sqlite"), SqliteStore(tmp_path / "graph.sqlite")
+    reader.apply_schema(schema)
+    reader.upsert_nodes("Movie", pa.array(["alien"]), {})
+    reader.upsert_nodes("Genre", pa.array(["scifi"]), {})
+
+    def write(stage: str, done: int, total: int | None) -> None:
+        if stage == "nodes Genre":
+            writer.upsert_nodes("Genre", pa.array(["noir"]), {})
+            writer.upsert_edges("HAS_GENRE", pa.array(["alien"]), pa.array(["noir"]), {})
+
+    before = reader.version()
+    snapshot = take_snapshot(reader, schema, progress=write)
+    assert snapshot.version == before != reader.version()
+    assert snapshot.vocabularies["Genre"].ids.to_pylist() == ["scifi"]
+    assert snapshot.counts["HAS_GENRE"] == EdgeCounts(read=1, dangling=1)
+    missed = list(reader.scan_edges("HAS_GENRE", [], since=snapshot.version))
+    assert [batch.column("target").to_pylist() for batch in missed] == [["noir"]]
+    reader.close()
+    writer.close()
