@@ -94,15 +94,14 @@ class ExactIndex:
         """See :meth:`VectorIndex.search`. Queries are scored in blocks, so that no q x n matrix is held."""
         queries = check_vectors("queries", queries, dim=self.dim)
         eligible = check_mask(mask, self._live, self.num_vectors)
+        kept = np.arange(self.num_vectors) if eligible is None else np.flatnonzero(eligible)
         positions, scores = padded(len(queries), check_k(k))
         block = max(1, _BLOCK_SCORES // max(1, self.num_vectors))
         for start in range(0, len(queries), block):
             found = queries[start : start + block] @ self._vectors.T
-            if eligible is not None:
-                found[:, ~eligible] = -np.inf
-            for row, row_scores in enumerate(found, start):
+            for row, row_scores in enumerate(found if eligible is None else found[:, kept], start):
                 best = _best(row_scores, k)
-                positions[row, : len(best)], scores[row, : len(best)] = best, row_scores[best]
+                positions[row, : len(best)], scores[row, : len(best)] = kept[best], row_scores[best]
         return positions, scores
 
     def add(self, vectors: FloatArray) -> ExactIndex:
@@ -119,14 +118,13 @@ class ExactIndex:
 
 
 def _best(scores: FloatArray, k: int) -> NDArray[np.intp]:
-    """Positions of the k largest scores above -inf of one row (n,), best first, ties by position."""
+    """Positions of the k largest scores of one row (n,), best first, ties by position; all of them when k > n."""
     if k < len(scores):
         kth = np.partition(scores, len(scores) - k)[len(scores) - k]
         above, equal = np.flatnonzero(scores > kth), np.flatnonzero(scores == kth)
         chosen = np.concatenate([above, equal[: k - len(above)]])
     else:
         chosen = np.arange(len(scores))
-    chosen = chosen[scores[chosen] > -np.inf]
     best: NDArray[np.intp] = chosen[np.lexsort((chosen, -scores[chosen]))]
     return best
 
