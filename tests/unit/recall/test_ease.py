@@ -37,5 +37,5 @@ def test_the_largest_magnitudes_of_each_row_stay() -> None:
 def test_a_catalogue_beyond_the_memory_limit_is_refused() -> None:
     nothing = np.zeros(0, np.int64)
     events = Interactions(nothing, nothing, np.zeros(0, np.float32), None, 1, 100_000)
-    with pytest.raises(BudgetExceeded, match=r"100000 items, which take 48.0 GB"):
+    with pytest.raises(BudgetExceeded, match=r"100000 items, which take 60.0 GB"):
         build_ease(events)
