@@ -5,24 +5,26 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kgrecall.evaluate import Rank
 from kgrecall.evaluate.ranking import incidence, listed_in
-from kgrecall.jobs.build import build_snapshot
-from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.ingredients import CHANNELS
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.engine import RecallEngine
 from kgrecall.types import IntArray, Interactions, PosArray
 from tests.benchmarks.quality.systems import Fitted, Params, Problem, System
 
+if TYPE_CHECKING:
+    from kgrecall.jobs.build_config import BuildConfig
+
 
 class Builder:
     """Builds once per problem and seed, however many systems ask for a part of the result."""
 
-    def __init__(self, config: BuildConfig) -> None:
+    def __init__(self, config: BuildConfig | None = None) -> None:
         self._config = config
         self._engines: list[tuple[Problem, int, RecallEngine, int]] = []
 
@@ -42,6 +44,8 @@ class Builder:
 
     def _build(self, problem: Problem, seed: int) -> tuple[RecallEngine, int]:
         """The engine, and the bytes of its artifact."""
+        from kgrecall.jobs.build import build_snapshot  # brings torch: baselines are measured without it
+
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "built")
             print(build_snapshot(problem.snapshot, self._config, out=out, seed=seed))
@@ -67,6 +71,6 @@ def _without(exclude: Interactions, rank: Rank) -> Rank:
     return rank_others
 
 
-DEFAULT = Builder(BuildConfig())
+DEFAULT = Builder()
 FUSED = DEFAULT.system("kgrecall")
 ALONE = tuple(DEFAULT.system(f"kgrecall, {channel} alone", channel) for channel in CHANNELS)
