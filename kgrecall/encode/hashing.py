@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from kgrecall.encode.base import check_texts, normalised
+from kgrecall.settings import Settings
 from kgrecall.types import FloatArray
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
@@ -23,10 +24,8 @@ _BLOCK_VALUES = 1 << 21
 _Words = NDArray[np.uint64]
 
 
-class HashingConfig(BaseModel):
+class HashingConfig(Settings):
     """How texts become hashed features."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dim: int = Field(256, ge=1)
     """Length of a vector; collisions fall with it."""

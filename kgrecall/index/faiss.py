@@ -197,7 +197,7 @@ class FaissIndex:
             if found == expected and (live is None or (live.shape == found[1:2] and live.dtype == np.bool_)):
                 return cls(index, saved.config, lift, live)
             problem = f"bytes, vectors, dim {found} instead of {expected}"
-        except (OSError, ValueError, EOFError, RuntimeError, MemoryError, ValidationError) as error:
+        except (OSError, ValueError, EOFError, RuntimeError, MemoryError, ValidationError, ConfigError) as error:
             problem = str(error)
         raise CorruptArtifact(
             str(folder), expected="an index as it was saved", got=Shown(problem), remedy="Build the index again."
@@ -262,6 +262,9 @@ class _Scan:
 
 
 def _ordered(positions: NDArray[np.int64], scores: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+    """FAISS returns rows best first; put equal scores in order of position."""
+    if not (scores[:, 1:] == scores[:, :-1]).any():
+        return positions, scores
     order = np.lexsort((positions, -scores), axis=-1)
     return np.take_along_axis(positions, order, axis=1), np.take_along_axis(scores, order, axis=1)
 

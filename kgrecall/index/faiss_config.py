@@ -6,9 +6,10 @@ import math
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kgrecall.errors import ConfigError
+from kgrecall.settings import Settings
 from kgrecall.types import FloatArray
 
 _FP16_MAX = 65504.0
@@ -17,10 +18,8 @@ _POINTS_PER_LIST = 39
 _LEAST_PROBES = 16
 
 
-class FaissConfig(BaseModel):
+class FaissConfig(Settings):
     """How vectors are stored and searched."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["auto", "flat", "fp16", "ivf", "hnsw"] = "auto"
     """``flat``: every vector as float32, exact. ``fp16``: every vector as float16, half the memory, exact but for the

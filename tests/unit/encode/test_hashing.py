@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from kgrecall.encode.hashing import HashingConfig, HashingEncoder
+from kgrecall.errors import ConfigError
 
 TEXT = st.text(alphabet="abcdeÄß é東\t ", max_size=30)
 
@@ -92,5 +92,5 @@ def test_settings_tell_configurations_apart() -> None:
     assert HashingEncoder().settings != HashingEncoder(HashingConfig(dim=128)).settings
     assert HashingEncoder(HashingConfig(ngrams=(5, 3, 3))).settings == HashingEncoder(HashingConfig(ngrams=(3, 5))).settings
     for wrong in ({"dim": 0}, {"ngrams": (0, 3)}, {"n_grams": (3,)}):
-        with pytest.raises(ValidationError):
+        with pytest.raises(ConfigError):
             HashingConfig.model_validate(wrong)

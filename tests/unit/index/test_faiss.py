@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from kgrecall.errors import ArtifactError, ConfigError, CorruptArtifact
 from kgrecall.index.base import EXACT, ExactIndex
@@ -43,7 +42,7 @@ def test_automatic_choice_by_size(num_vectors: int, kind: str, num_lists: int, n
 def test_given_settings_are_kept_within_what_the_data_allow() -> None:
     chosen = FaissConfig(kind="ivf", num_lists=50, num_probes=99).resolved(1000)
     assert (chosen.num_lists, chosen.num_probes) == (25, 25)
-    with pytest.raises(ValidationError, match="probes"):
+    with pytest.raises(ConfigError, match="probes"):
         FaissConfig.model_validate({"probes": 3})
 
 
