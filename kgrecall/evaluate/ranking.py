@@ -17,6 +17,7 @@ Rank = Callable[[IntArray, int], PosArray]
 """``rank(user_pos (q,), k) -> item positions (q, k)``, best first, distinct in a row, short rows filled with -1."""
 Score = Callable[[IntArray], FloatArray]
 """``score(user_pos (q,)) -> float32 (q, num_items)``: the whole catalogue, for one block of users at a time."""
+_SELECTED_AT_ONCE = 1 << 20  # scores whose copies stay in the processor's cache
 
 
 def rank_by_score(score: Score, *, history: Interactions | None = None) -> Rank:
@@ -77,21 +78,27 @@ def top_positions(scores: FloatArray, k: int) -> PosArray:
     Shapes: scores (q, n) -> int32 (q, k).
     """
     num_rows, n = scores.shape
-    width = min(k, n)
-    # the smallest of the negated scores: selecting from the end where most scores are tied is far slower
-    kth = -np.partition(-scores, width - 1, axis=1)[:, width - 1]
     top = np.full((num_rows, k), -1, np.int32)
-    for i, row in enumerate(scores):
-        above = np.flatnonzero(row > kth[i])
-        equal = np.flatnonzero(row == kth[i])[: width - len(above)]
-        chosen = np.concatenate([above, equal])
-        top[i, :width] = chosen[np.lexsort((chosen, -row[chosen]))]
-    return np.where(_beyond(scores, top), np.int32(-1), top)
+    step = max(1, _SELECTED_AT_ONCE // n)
+    for start in range(0, num_rows, step):
+        part = scores[start : start + step]
+        top[start : start + step, : min(k, n)] = _select(part, min(k, n))
+    return top
 
 
-def _beyond(scores: FloatArray, top: PosArray) -> BoolArray:
-    found: BoolArray = np.take_along_axis(scores, np.maximum(top, 0), axis=1) == -np.inf
-    return found | (top < 0)
+def _select(scores: FloatArray, k: int) -> IntArray:
+    """Positions of the k <= n largest scores of each row, best first; -1 where the score is -inf."""
+    num_rows = len(scores)
+    # the smallest of the negated scores: selecting from the end where most scores are tied is far slower
+    kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1]
+    rows, items = np.nonzero(scores > kth[:, None])
+    open_places = k - np.bincount(rows, minlength=num_rows)
+    tied = [np.flatnonzero(row == value)[:places] for row, value, places in zip(scores, kth, open_places, strict=True)]
+    rows = np.concatenate([rows, np.repeat(np.arange(num_rows), open_places)])
+    items = np.concatenate([items, *tied])
+    values = scores[rows, items]
+    order = np.lexsort((items, -values, rows))
+    return np.where(values > -np.inf, items, -1)[order].reshape(num_rows, k)
 
 
 @dataclass(frozen=True, slots=True)
