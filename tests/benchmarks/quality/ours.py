@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kgrecall.errors import NotBuilt
 from kgrecall.evaluate import Rank
 from kgrecall.evaluate.ranking import incidence, listed_in
 from kgrecall.jobs.ingredients import CHANNELS
@@ -34,6 +35,9 @@ class Builder:
         def fit(problem: Problem, params: Params, seed: int) -> Fitted:
             known = self._find(problem, seed)
             engine, num_bytes = known or self._build(problem, seed)
+            if channel is not None and channel not in engine.channel_names:
+                remedy = "The graph has nothing for it; leave it out."
+                raise NotBuilt(f"channel {channel}", expected="a channel", got=list(engine.channel_names), remedy=remedy)
             rank = _without(problem.exclude, partial(engine.rank, channel=channel))
             return Fitted(rank, num_bytes, shared=known is not None)
 

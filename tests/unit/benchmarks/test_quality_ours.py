@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kgrecall.errors import NotBuilt
 from kgrecall.evaluate import evaluate
 from kgrecall.graph.snapshot import take_snapshot
 from kgrecall.graph.split import new_pairs, split_by_time
@@ -55,3 +56,5 @@ def test_one_build_serves_the_engine_and_its_channels(tmp_path):
     ndcg = [evaluate(system.rank, truth, ["ndcg@10"])["ndcg@10"] for system in (fused, alone)]
     assert ndcg[0] > ndcg[1] > 0  # the shop's users have a taste
     assert builder.system("kgrecall").fit(problem, {}, 1).shared is False
+    with pytest.raises(NotBuilt, match="channel text"):
+        builder.system("kgrecall, text alone", "text").fit(problem, {}, 0)
