@@ -81,11 +81,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(words[:20])}{', ...' if len(words) > 20 else ''}." if words else "None is known."
 
 
-class ConfigError(KGRecallError, ValueError):
+class ConfigError(KGRecallError):
     """A setting or an argument has an impossible value."""
 
 
-class SchemaError(KGRecallError, ValueError):
+class SchemaError(KGRecallError):
     """A mapping file or a graph schema does not hold together."""
 
 
@@ -133,7 +133,7 @@ class CorruptArtifact(ArtifactError):
     """A file of the artifact is missing or its checksum differs."""
 
 
-class ShapeError(KGRecallError, ValueError):
+class ShapeError(KGRecallError):
     """An array has the wrong shape or dtype."""
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-from typing import get_args
+from pydantic import Field, field_validator
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from kgrecall.errors import ConfigError, Shown, nearest
+from kgrecall.errors import ConfigError, nearest
 from kgrecall.index.faiss_config import FaissConfig
 from kgrecall.jobs.ingredients import CHANNELS
 from kgrecall.model.trainer import ModelConfig
@@ -17,15 +13,14 @@ from kgrecall.recall.engine import EngineConfig
 from kgrecall.recall.item_knn import ItemKnnConfig
 from kgrecall.recall.neighbors import NeighborsConfig
 from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.settings import Settings
 
 _NORMS = ((0.0, 0.5, 0.5), (0.25, 0.5, 0.2), (0.5, 0.5, 0.3), (0.5, 0.5, 0.1), (0.75, 0.5, 0.1), (0.75, 0.3, 0.0))
 
 
-class TrendConfig(BaseModel):
+class TrendConfig(Settings):
     """How much more an item counts in the personal channels when it is chosen now than when it was chosen once: see
     :func:`kgrecall.recall.popularity.item_trend`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     half_life_days: float = Field(gt=0)
     """What counts as now: an event's part in it halves in so many days."""
@@ -39,10 +34,8 @@ _TRENDS = (
 )
 
 
-class BuildConfig(BaseModel):
+class BuildConfig(Settings):
     """What is built. Where a field holds several settings, each is tried on validation data and the best is kept."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: tuple[str, ...] = CHANNELS
     """Channels of the engine; one for which the graph has nothing (no text, no knowledge) is left out."""
@@ -80,42 +73,3 @@ class BuildConfig(BaseModel):
         if not names or len(set(names)) != len(names):
             raise ConfigError("BuildConfig.channels", expected="distinct channels", got=names, remedy="Name each once.")
         return names
-
-    @classmethod
-    def load(cls, path: str | Path) -> BuildConfig:
-        """Read settings from a TOML file; what it does not name keeps its default.
-
-        Raises:
-            ConfigError: the file cannot be read, or a setting is unknown or impossible; names the nearest known one.
-        """
-        try:
-            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                str(path), expected="a readable TOML file", got=Shown(error), remedy="Check the path, or mend that line."
-            ) from error
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise _readable(error, str(path)) from error
-
-
-def _readable(error: ValidationError, origin: str) -> ConfigError:
-    """The first problem of pydantic's list; for an unknown key the nearest of those that may stand there."""
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] != "extra_forbidden":
-        expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        return ConfigError(f"{origin}: {where}", expected=expected, got=problem["input"], remedy="Change it, or leave it out.")
-    model: type[BaseModel] = BuildConfig
-    for part in problem["loc"][:-1]:
-        if part in model.model_fields:
-            model = next(iter(_models(model.model_fields[str(part)].annotation)), model)
-    key = str(problem["loc"][-1])
-    return ConfigError(f"{origin}: {where}", expected="a known setting", got=key, remedy=nearest(key, model.model_fields))
-
-
-def _models(annotation: object) -> list[type[BaseModel]]:
-    """The settings classes inside an annotation such as ``tuple[ItemKnnConfig, ...]``."""
-    parts = [annotation, *get_args(annotation)]
-    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]

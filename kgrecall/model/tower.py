@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,12 +22,11 @@ from kgrecall.model.gcn import Adjacencies, RelationConv
 from kgrecall.model.initial import item_factors
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.modality import ModalityFusion
+from kgrecall.settings import Settings
 
 
-class TowerConfig(BaseModel):
+class TowerConfig(Settings):
     """The shape of the model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dim: int = Field(default=128, ge=2)
     """Length of the vectors."""

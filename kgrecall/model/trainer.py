@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
@@ -21,13 +21,12 @@ from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.losses import bpr, sampled_softmax
 from kgrecall.model.tower import RecallTower, TowerConfig, place_users
 from kgrecall.model.validation import recall_at
+from kgrecall.settings import Settings
 from kgrecall.types import Embeddings, FloatArray, Interactions, Progress, no_progress
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(Settings):
     """The shape of the model and how it is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     tower: TowerConfig = TowerConfig()
     """The shape of the model."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.linalg.lapack import spotrf, spotri
 
 from kgrecall.errors import BudgetExceeded, ConfigError, Shown
 from kgrecall.recall.cooccurrence import stack_rows
 from kgrecall.recall.item_knn import interaction_matrix
 from kgrecall.recall.sparse_rows import Matrix, transposed
+from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, Interactions, PosArray
 
 _GRAM_BLOCK = 1024
@@ -19,14 +20,12 @@ _BYTES_PER_PAIR = 6.0
 """Of items: the matrix (float32), a block of it, and the weights that are kept; measured."""
 
 
-class EaseConfig(BaseModel):
+class EaseConfig(Settings):
     """``B = I - P diag(P)^-1`` with ``P = (X^T X + l2 I)^-1``, the k largest magnitudes of each row.
 
     Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (WWW 2019). Memory grows with the square, time with the cube
     of the number of items: 0.6 GB and 12 CPU seconds for 10,000.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     l2: float = Field(default=500.0, gt=0)
     """How strongly weights are pulled to zero; more for sparse data. Choose on validation data."""

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kgrecall.errors import ConfigError, ShapeError, Shown, Unsupported
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.base import Channel, Evidence, Hits, Naming, QueryBatch
+from kgrecall.recall.eligible import Eligible
 from kgrecall.recall.explain import Names, PathWriter
+from kgrecall.recall.filter_mask import FilterMasks
+from kgrecall.recall.filters import Filter
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.panel import TEXT_CHANNEL, Panel, PanelAnswer
 from kgrecall.recall.popularity import POPULAR, PopularOrder
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.recall.requests import Request, Resolver, batch_of, batch_of_users
+from kgrecall.settings import Settings
 from kgrecall.types import Candidates, FloatArray, IntArray, Path, PosArray, Query
 
 EncodeText = Callable[[Sequence[str]], FloatArray]
 _BLOCK = 256
 
 
-class EngineConfig(BaseModel):
+class EngineConfig(Settings):
     """The engine's own settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     depth: int = Field(default=200, ge=1)
     """Hits asked of each channel; at least k."""
@@ -44,6 +46,8 @@ class RecallEngine:
         histories: what each user chose.
         popularity: float32 (num_items,): the order in which a list is filled up that the channels leave short; users per item
             when not given.
+        filters: compiles ``Query.filter``; without it such queries are refused.
+        hidden: ids of items that nobody is ever shown.
         encode_text: for queries with a text, float32 (n, dim) of n texts, in the space of the channel ``text``.
         names: titles of nodes for answers and explanations.
         naming: the labels of users and items, and the relation between them.
@@ -62,6 +66,8 @@ class RecallEngine:
         histories: Histories,
         *,
         popularity: FloatArray | None = None,
+        filters: FilterMasks | None = None,
+        hidden: Collection[str] = (),
         encode_text: EncodeText | None = None,
         names: Names | None = None,
         naming: Naming | None = None,
@@ -83,6 +89,7 @@ class RecallEngine:
         self._encode_text = encode_text
         self._titles = names.titles.get(naming.item)
         self._writer = PathWriter(names, naming)
+        self._eligible = Eligible(items, filters, hidden)
         self._resolver = Resolver(users, items, histories, self.config.max_history)
         self._popular = PopularOrder(histories.popularity() if popularity is None else popularity)
 
@@ -102,8 +109,8 @@ class RecallEngine:
 
         Raises:
             UnknownId: a user without history in the call, or an ``item_id``, that the graph does not hold.
-            ConfigError: a channel that the engine does not have.
-            Unsupported: a text, but no text encoder.
+            ConfigError: a channel that the engine does not have, or a filter that cannot be understood.
+            Unsupported: a text, but no text encoder; a filter, but no item columns.
         """
         return self.recall_many([query])[0]
 
@@ -111,13 +118,14 @@ class RecallEngine:
         """The answers to many queries, in their order; faster than one by one. Raises as :meth:`recall`."""
         requests = [self._resolver.resolve(query) for query in queries]
         texts = self._encoded(queries)
-        groups: dict[tuple[frozenset[str] | None, tuple[str, ...], int], list[int]] = {}
+        groups: dict[tuple[frozenset[str] | None, Filter | None, tuple[str, ...], int], list[int]] = {}
         for i, query in enumerate(queries):
             depth = max(query.k, self.config.depth)  # a larger k beside it must not change an answer
-            groups.setdefault((query.allow, self._panel.choose(query.channels), depth), []).append(i)
+            key = query.allow, self._eligible.filter_of(query), self._panel.choose(query.channels), depth
+            groups.setdefault(key, []).append(i)
         answers: dict[int, Candidates] = {}
-        for (allow, names, _), members in groups.items():
-            mask, notes = self._resolver.mask(allow)
+        for (allow, tree, names, _), members in groups.items():
+            mask, notes = self._eligible.mask(allow, tree)
             for start in range(0, len(members), _BLOCK):
                 block = members[start : start + _BLOCK]
                 asked = [requests[i] for i in block]

@@ -6,26 +6,25 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kgrecall.errors import ShapeError
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch, collect
 from kgrecall.recall.cooccurrence import cooccurrence
 from kgrecall.recall.sparse_rows import Matrix, SparseRows, transposed
+from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, Interactions, PosArray, Progress, no_progress
 
 CO_CHOSEN = "CO_CHOSEN"
 """The relation of evidence between two items that the same users chose."""
 
 
-class ItemKnnConfig(BaseModel):
+class ItemKnnConfig(Settings):
     """``W = D_i^-b (X^T D_u^-a X) D_i^-c``, zero diagonal, the k largest entries of each row.
 
     X is users x items. The normalisation is the largest single lever of item-kNN: choose a, b, c on validation data.
     Deshpande & Karypis, "Item-Based Top-N Recommendation Algorithms" (TOIS 2004).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     a: float = Field(default=0.5, ge=0, le=2)
     """How much an active user's votes are damped."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kgrecall.recall.base import Evidence, Hits, QueryBatch, collect, top_k_of
 from kgrecall.recall.node_space import NodeSpace, shared_columns, strongest_walks
 from kgrecall.recall.sparse_rows import SparseRows, is_in, power, row_and_column_sums, scaled, transposed
+from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, PosArray
 
 
-class NeighborsConfig(BaseModel):
+class NeighborsConfig(Settings):
     """``score(i) = d_i^-item_norm sum_n d_n^-node_norm M[i, n] sum_j w_j d_j^-history_norm M[j, n]`` over ``beam`` nodes n.
 
     n runs over the nodes with the largest summands without M[i, n]; d are the row and column sums of M.
@@ -19,8 +20,6 @@ class NeighborsConfig(BaseModel):
     With users as nodes this is user-kNN, or for ``node_norm = 1`` close to RP3beta's three-step walk (Paudel et al.,
     "Updatable, Accurate, Diverse, and Scalable Recommendations for Interactive Applications", TiiS 2017).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     history_norm: float = Field(default=0.5, ge=0, le=2)
     """How much a history item of many nodes is damped: what everybody chose says little."""

@@ -9,19 +9,18 @@ from typing import Annotated, Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kgrecall.errors import ConfigError, ShapeError, Shown, nearest
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.recall.base import Evidence, Naming, QueryBatch
 from kgrecall.recall.sparse_rows import Matrix, SparseRows, csr, scaled
+from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, IntArray, PosArray
 
 
-class NodeSpaceConfig(BaseModel):
+class NodeSpaceConfig(Settings):
     """Which shared nodes count, and how much."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     """Weight of a relation, by its name; 1 when not named, 0 leaves it out."""

@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kgrecall.recall.base import Hits, best_of
+from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, IntArray, PosArray
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class FusionConfig(BaseModel):
+class FusionConfig(Settings):
     """How channels are weighed against each other."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["rrf", "score"] = "rrf"
     """``rrf`` looks at ranks only, ``score`` at scores over the channel's own mean."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from kgrecall.errors import ShapeError, UnknownId
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.base import QueryBatch
+from kgrecall.recall.eligible import item_positions
 from kgrecall.recall.histories import Histories
 from kgrecall.types import BoolArray, FloatArray, PosArray, Query
 
@@ -64,7 +65,7 @@ class Resolver:
         else:
             items, weights = _NO_ITEMS, _NO_WEIGHTS
         excluded = [items] if query.exclude_seen else []
-        excluded.append(self._positions(query.exclude, "excluded", notes))
+        excluded.append(item_positions(self._items, query.exclude, "excluded", notes))
         stored = query.history is None and query.item_id is None and user_pos >= 0
         if query.item_id is not None:
             item = self._items_position(query.item_id)
@@ -75,15 +76,6 @@ class Resolver:
             notes.append(f"Only the newest {self._max_history} of {len(items)} history items were used.")
             items, weights = items[-self._max_history :], weights[-self._max_history :]
         return Request(query, user_pos if stored else -1, items, weights, exclude, stored and len(items) > 0, tuple(notes))
-
-    def mask(self, allow: frozenset[str] | None) -> tuple[BoolArray | None, tuple[str, ...]]:
-        """bool (num_items,): True for the allowed items, None when everything is; and what was odd about it."""
-        if allow is None:
-            return None, ()
-        notes: list[str] = []
-        mask = np.zeros(len(self._items), np.bool_)
-        mask[self._positions(allow, "allowed", notes)] = True
-        return mask, tuple(notes)
 
     def _user(self, query: Query, notes: list[str]) -> int:
         if query.user_id is None:
@@ -119,16 +111,6 @@ class Resolver:
         if query.history_weights is not None:
             weights = np.asarray(query.history_weights, np.float32)
         return positions[known].astype(np.int32), weights[known]
-
-    def _positions(self, ids: Iterable[str], what: str, notes: list[str]) -> PosArray:
-        wanted = list(ids)
-        if not wanted:
-            return _NO_ITEMS
-        positions = self._items.positions(wanted)
-        unknown = int((positions < 0).sum())
-        if unknown:
-            notes.append(f"{unknown} of {len(wanted)} {what} items are not in the graph.")
-        return np.sort(positions[positions >= 0]).astype(np.int32)
 
 
 def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None, text: FloatArray | None) -> QueryBatch:

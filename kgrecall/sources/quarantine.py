@@ -11,9 +11,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kgrecall.errors import ConfigError, Shown, SourceError, TooManyBadRows, shorten
+from kgrecall.settings import Settings
 from kgrecall.types import IntArray
 
 
@@ -58,12 +59,12 @@ class Reason(StrEnum):
     """The source of an edge is not a node of the store."""
     DANGLING_TARGET = "dangling_target"
     """The target of an edge is not a node of the store."""
+    CONTRADICTION = "contradiction"
+    """Says something else than an earlier record of the same key, where the import was told to refuse that."""
 
 
-class QuarantineLimits(BaseModel):
+class QuarantineLimits(Settings):
     """How much may go wrong before the import stops with TooManyBadRows."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_rows: int | None = Field(default=100_000, ge=0)
     """Stop above this many bad records; 0 stops at the first one, None never."""

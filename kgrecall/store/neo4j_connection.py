@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import neo4j
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kgrecall.errors import ConfigError, KGRecallError, Shown, Unsupported
+from kgrecall.settings import Settings
 from kgrecall.store.neo4j_errors import DRIVER_PROBLEMS, translate, without_secrets, worth_another_try
 
 Parameters = Mapping[str, Any]
@@ -30,10 +31,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 _CONSTRAINT_TRIES = 5
 
 
-class Neo4jConfig(BaseModel):
+class Neo4jConfig(Settings):
     """How an instance of the store uses its server."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sessions: int = Field(default=2, ge=1, le=16)
     """Write transactions that run side by side in one large call. More than the server has cores does not help."""
@@ -88,16 +87,7 @@ class Connection:
         """
         with self._translated(), self._session(neo4j.READ_ACCESS) as session:
             agent = session.run("RETURN 1").consume().server.agent
-        version = agent.partition("/")[2]
-        numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
-        if not agent.startswith("Neo4j/") or numbers < OLDEST_SERVER:
-            raise Unsupported(
-                self.url,
-                expected="Neo4j 5.26 or later",
-                got=Shown(agent),
-                remedy="Upgrade the server; 5.26 is the LTS release.",
-            )
-        return version
+        return supported_version(agent, self.url)
 
     def write(self, work: Callable[[Run], T]) -> T:
         """Run ``work`` in one transaction and commit; it must be idempotent, since it may run several times."""
@@ -126,22 +116,24 @@ class Connection:
         return self._driver.session(database=self.database, default_access_mode=access, fetch_size=1000)
 
     def _transact(self, work: Callable[[Run], T], access: str) -> T:
+        timeout = self.config.write_timeout if access == neo4j.WRITE_ACCESS else self.config.read_timeout
         deadline = time.monotonic() + self.config.patience
         pause, constraint_failures = _FIRST_PAUSE, 0
         while True:
+            started = time.monotonic()
             try:
-                return self._attempt(work, access)
+                return self._attempt(work, access, timeout)
             except DRIVER_PROBLEMS as error:
+                in_time = time.monotonic() - started < 0.9 * timeout
                 constraint_failures += isinstance(error, neo4j.exceptions.ConstraintError)
                 last = constraint_failures >= _CONSTRAINT_TRIES or time.monotonic() + pause > deadline
-                if last or not worth_another_try(error):
+                if last or not worth_another_try(error, in_time=in_time):
                     raise translate(error, self.url) from error
                 self.retries[type(error).__name__] += 1
                 time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _attempt(self, work: Callable[[Run], T], access: str) -> T:
-        timeout = self.config.write_timeout if access == neo4j.WRITE_ACCESS else self.config.read_timeout
+    def _attempt(self, work: Callable[[Run], T], access: str, timeout: float) -> T:
         with self._session(access) as session, session.begin_transaction(_METADATA, timeout) as transaction:
 
             def run(statement: str, **parameters: Any) -> list[Row]:
@@ -163,3 +155,18 @@ class Connection:
             raise ConfigError(
                 "Neo4j address", expected="neo4j://HOST:PORT", got=self.url, remedy="Check the address."
             ) from error
+
+
+def supported_version(agent: str, url: str) -> str:
+    """The version in a server's name for itself, ``Neo4j/5.26.28``.
+
+    Raises:
+        Unsupported: older than 5.26, or not Neo4j.
+    """
+    product, _, version = agent.partition("/")
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if product != "Neo4j" or numbers < OLDEST_SERVER:
+        raise Unsupported(
+            url, expected="Neo4j 5.26 or later", got=Shown(agent), remedy="Upgrade the server; 5.26 is the long-term release."
+        )
+    return version

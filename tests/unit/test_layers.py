@@ -12,11 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "kgrecall"
 
-SPINE = ("errors", "types", "mapping", "schema")
+SPINE = ("settings", "errors", "types", "mapping", "schema")
 ROOMS = (*SPINE, "sources", "store", "graph", "encode", "model", "index", "recall", "evaluate", "report")
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "errors": (),
     "types": ("errors",),
+    "settings": ("errors",),
     "mapping": ("errors", "types"),
     "schema": ("errors", "types", "mapping"),
     "sources": SPINE,
@@ -24,8 +25,8 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "graph": (*SPINE, "sources.tables", "store.base"),
     "encode": SPINE,
     "model": (*SPINE, "graph"),
-    "index": ("errors", "types"),
-    "recall": ("errors", "types", "graph", "index.base"),
+    "index": ("errors", "types", "settings"),
+    "recall": ("errors", "types", "settings", "graph", "index.base"),
     "evaluate": ("errors", "types"),
     "report": (*SPINE, "graph", "evaluate"),
     "jobs": ROOMS,

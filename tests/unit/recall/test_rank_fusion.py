@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
+from kgrecall.errors import ConfigError
 from kgrecall.recall.base import Hits
 from kgrecall.recall.rank_fusion import FusionConfig, exponential, fuse, reciprocal_rank, rrf, score_over_mean, text_led
 
@@ -87,7 +87,7 @@ def test_no_hits_at_all() -> None:
     [{"weights": {"a": -1}}, {"weights": {"a": float("nan")}}, {"temperatures": {"a": 0}}, {"temperatures": {"a": np.inf}}],
 )
 def test_impossible_settings_are_named(settings: dict[str, dict[str, float]]) -> None:
-    with pytest.raises(ValidationError, match=r"(weights|temperatures).a"):
+    with pytest.raises(ConfigError, match=r"(weights|temperatures).a"):
         FusionConfig(**settings)  # type: ignore[arg-type]
 
 

@@ -178,32 +178,30 @@ def test_recbole_files(tmp_path: Path) -> None:
 def test_kgat_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "CHUNK_BYTES", 8)
     path = tmp_path / "train.txt"
-    path.write_text("0 1 2 1\n\n 1\t 2  x \n2\nu 3\n0 2 4\n")
+    path.write_text("0 1 2 1\n\n 1\t 2  x \n2\n0 2 4\n")
     source = source_of(KgatSource, path, ("user", "item"))
-    assert source.columns == ("user", "item", "split")
-    good, bad = read(source, ("user", "item", "split"))
-    assert good == [
-        (1, (0, 1, "train")),
-        (1, (0, 2, "train")),
-        (3, (1, 2, "train")),
-        (6, (0, 4, "train")),
-    ]
-    assert bad == [(3, Reason.NOT_AN_INTEGER, "item", "x"), (5, Reason.NOT_AN_INTEGER, "user", "u")]
+    assert source.columns == ("user", "item", "position", "split")
+    assert read(source) == (
+        [
+            (1, ("0", "1", 1, "train")),
+            (1, ("0", "2", 2, "train")),
+            (3, ("1", "2", 1, "train")),
+            (3, ("1", "x", 2, "train")),
+            (5, ("0", "4", 2, "train")),
+        ],
+        [],
+    )
     assert source.duplicates == 2
-    assert read(source, ("item",))[0] == [(1, (1,)), (1, (2,)), (6, (4,))]
+    assert read(source, ("item",))[0] == [(1, ("1",)), (1, ("2",)), (3, ("x",)), (5, ("4",))]
 
 
 def test_kgat_triples(tmp_path: Path) -> None:
     path = tmp_path / "kg_final.txt"
-    path.write_text("0 0 5\n0 0 5\n1 1\n5 1 0 9\n5 1 0\n5 7 y\n")
+    path.write_text("0 0 5\n0 0 5\n1 1\n5 1 0 9\n5 1 0\n")
     source = source_of(KgatSource, path, ("head", "tail"))
     good, bad = read(source, ("head", "relation", "tail"), 1)
-    assert good == [(1, (0, "0", 5)), (5, (5, "1", 0))]
-    assert sorted(bad) == [
-        (3, Reason.RAGGED_ROW, "", "1 1"),
-        (4, Reason.RAGGED_ROW, "", "5 1 0 9"),
-        (6, Reason.NOT_AN_INTEGER, "tail", "y"),
-    ]
+    assert good == [(1, ("0", "0", "5")), (5, ("5", "1", "0"))]
+    assert bad == [(3, Reason.RAGGED_ROW, "", "1 1"), (4, Reason.RAGGED_ROW, "", "5 1 0 9")]
     (tmp_path / "relation_list.txt").write_text("org_id remap_id\nhttp://a/p/director 0\nhttp://a/q/director 1\n")
     names = [cells[1] for _, cells in read(source_of(KgatSource, path, ("head", "tail")), ("head", "relation", "tail"))[0]]
     assert names == ["http://a/p/director", "http://a/q/director"]

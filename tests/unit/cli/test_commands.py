@@ -1,0 +1,131 @@
+"""The command line: the whole path on a small shop, JSON for scripts, and every mistake as one readable line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from kgrecall.cli.app import app
+from kgrecall.errors import ConfigError, KGRecallError, NotBuilt, SchemaError, SourceError, UnknownId
+from kgrecall.jobs.build_report import BuildReport
+
+VERBS = ["inspect", "ingest", "stats", "datasets", "build", "recall", "explain", "evaluate", "demo", "doctor"]
+
+
+def run(*arguments: str | Path) -> str:
+    """Standard output of a command that must succeed."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: str | Path) -> KGRecallError:
+    """The error of a command that must fail."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert isinstance(result.exception, KGRecallError), result.exception
+    return result.exception
+
+
+def test_help_names_the_verbs_in_the_order_of_the_flow() -> None:
+    text = run("--help")
+    places = [text.index(f" {verb} ") for verb in VERBS]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_and_option_is_explained(verb: str) -> None:
+    command = next(c for c in app.registered_commands if (c.name or c.callback.__name__) == verb)  # type: ignore[union-attr]
+    assert command.callback is not None
+    assert command.callback.__doc__
+    assert "--help" in run(verb, "--help")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['kgrecall', '--help']\n"
+        "from kgrecall.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'torch', 'pyarrow', 'polars', 'pydantic', 'scipy', 'transformers', 'neo4j'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_import_twice_and_look(shop_files: Path, tmp_path: Path) -> None:
+    store = tmp_path / "shop.sqlite"
+    first = json.loads(run("ingest", shop_files, "--mapping", "shop", "--store", store, "--json"))
+    second = json.loads(run("ingest", shop_files, "--mapping", "shop", "--store", store, "--json"))
+    assert first["nodes"]["Item"]["written"] == 80
+    assert all(t["written"] == 0 for kind in ("nodes", "edges") for t in second[kind].values())
+    stats = json.loads(run("stats", "--store", store, "--json"))
+    assert stats["nodes"]["User"] == 120
+    assert stats["edges"]["VIEWED"] == first["edges"]["VIEWED"]["written"]
+    assert "VIEWED" in run("stats", "--store", store)
+
+
+def test_recall_and_explain(shop_build: BuildReport) -> None:
+    found = json.loads(run("recall", shop_build.out, "--user", "u005", "-k", "4", "--json"))
+    assert [c["rank"] for c in found["candidates"]] == [1, 2, 3, 4]
+    best = found["candidates"][0]["item_id"]
+    why = json.loads(run("explain", shop_build.out, best, "--user", "u005", "--json"))
+    assert why["paths"]
+    assert sum(why["contributions"].values()) == pytest.approx(found["candidates"][0]["score"], rel=1e-5)
+    assert best in run("recall", shop_build.out, "--user", "u005", "-k", "4")
+    assert "score =" in run("explain", shop_build.out, best, "--user", "u005")
+    assert len(json.loads(run("recall", shop_build.out, "--history", "i001", "--json"))["candidates"]) == 10
+
+
+def test_build_from_a_store(shop_store: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "build.toml"
+    settings.write_text('encoder = "hashing"\nchannels = ["item_knn", "text", "popularity"]\n')
+    facts = json.loads(run("build", "--store", shop_store, "--out", tmp_path / "model", "--config", settings, "--json"))
+    assert set(facts["weights"]) == {"item_knn", "text", "popularity"}
+    table = run("evaluate", "--store", shop_store, "--out", tmp_path / "trial", "--config", settings, "-k", "5")
+    assert "Recall@5" in table
+    assert "tuned item-kNN" in table
+
+
+def test_data_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KGRECALL_CACHE", str(tmp_path))
+    assert "movielens-100k" in run("datasets")
+    folder = Path(run("datasets", "sample-shop").strip())
+    assert (folder / "items.csv").is_file()
+
+
+def test_doctor_reports_and_fails_for_a_broken_store(tmp_path: Path) -> None:
+    assert json.loads(run("doctor", "--json"))["ok"] is True
+    bad = tmp_path / "bad.sqlite"
+    bad.write_bytes(b"this is no database" * 100)
+    result = CliRunner().invoke(app, ["doctor", "--store", str(bad), "--json"])
+    assert result.exit_code == 1
+    assert "broken" in json.loads(result.stdout)["store"]
+
+
+def test_mistakes_are_named(shop_files: Path, shop_build: BuildReport, tmp_path: Path) -> None:
+    store = tmp_path / "x.sqlite"
+    assert isinstance(refused("ingest", tmp_path, "--mapping", "shop", "--store", store), SourceError)
+    assert "Did you mean 'shop'" in str(refused("ingest", shop_files, "--mapping", "shopp", "--store", store))
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[nodess]\n")
+    assert isinstance(refused("ingest", shop_files, "--mapping", wrong, "--store", store), SchemaError)
+    assert isinstance(refused("recall", tmp_path / "none", "--user", "u1"), NotBuilt)
+    assert isinstance(refused("recall", shop_build.out, "--user", "u0005"), UnknownId)
+    assert isinstance(refused("recall", shop_build.out, "--user", "u005", "-k", "0"), ConfigError)
+    assert isinstance(refused("recall", shop_build.out), ConfigError)
+    assert isinstance(refused("explain", shop_build.out, "i9999", "--user", "u005"), UnknownId)
+
+
+def test_the_process_prints_one_line_and_exits_with_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kgrecall", "recall", str(tmp_path / "none"), "--user", "u1"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "80"})
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("kgrecall: NotBuilt: ")
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,71 @@
+"""Validation never sees the future, and chooses what is better by construction."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from kgrecall.jobs.choices import Validation, timed
+from kgrecall.recall.popularity import PopularityChannel, item_popularity
+from kgrecall.types import Interactions
+
+DAY = 86_400_000
+
+
+def drifting(num_users: int = 40, num_items: int = 30, days: int = 60) -> Interactions:
+    """Everyone chooses the items of the season: item i is in demand around day 2 i."""
+    rng = np.random.default_rng(0)
+    user = np.repeat(np.arange(num_users), days // 3)
+    day = rng.integers(0, days, len(user))
+    item = np.clip(day // 2 + rng.integers(-2, 3, len(user)), 0, num_items - 1)
+    return Interactions(user, item, np.ones(len(user), np.float32), day * DAY + np.arange(len(user)), num_users, num_items)
+
+
+def test_folds_are_later_than_their_training_events_and_do_not_overlap() -> None:
+    folds = Validation.carve(drifting(), 0.1, seed=0).folds
+    assert len(folds) == 4  # forty users are few: earlier folds are added
+    for fold in folds:
+        assert fold.train.time is not None
+        assert fold.truth.time is not None
+        assert fold.train.time.max() < fold.truth.time.min()
+        seen = set(zip(fold.train.user_pos.tolist(), fold.train.item_pos.tolist(), strict=True))
+        assert not seen & set(zip(fold.truth.user_pos.tolist(), fold.truth.item_pos.tolist(), strict=True))
+        assert set(fold.users.tolist()) == set(fold.truth.user_pos.tolist()) <= set(fold.train.user_pos.tolist())
+    for newer, older in pairwise(folds):
+        assert older.truth.time is not None
+        assert newer.train.time is not None
+        assert older.truth.time.max() <= newer.train.time.max()
+
+
+def test_where_demand_drifts_recent_popularity_is_chosen() -> None:
+    validation = Validation.carve(drifting(), 0.1, seed=0)
+    chosen = validation.choose(
+        (None, 2.0), lambda events, days: PopularityChannel(item_popularity(events, half_life_days=days))
+    )
+    assert chosen == 2.0
+
+
+def test_one_setting_needs_no_measuring() -> None:
+    def never(events: Interactions, setting: str) -> PopularityChannel:
+        raise AssertionError("a single setting was measured")
+
+    assert Validation.carve(drifting(), 0.1, seed=0).choose(("only",), never) == "only"
+
+
+def test_events_without_times_are_drawn_at_random() -> None:
+    events = drifting()
+    timeless = Interactions(events.user_pos, events.item_pos, events.weight, None, 40, 30)
+    assert not timed(timeless)
+    first, again = (Validation.carve(timeless, 0.1, seed=3) for _ in range(2))
+    assert len(first.folds) == 4
+    assert [f.truth.item_pos.tolist() for f in first.folds] == [f.truth.item_pos.tolist() for f in again.folds]
+    assert first.folds[0].truth.item_pos.tolist() != first.folds[1].truth.item_pos.tolist()
+
+
+def test_too_little_data_gives_no_fold_and_the_first_setting() -> None:
+    one = Interactions(np.array([0]), np.array([0]), np.ones(1, np.float32), np.array([5]), 1, 3)
+    validation = Validation.carve(one, 0.1, seed=0)
+    assert validation.folds == ()
+    assert validation.choose((7, 8), lambda events, setting: PopularityChannel(item_popularity(events))) == 7
+    assert validation.fit([], []) is None
