@@ -103,6 +103,8 @@ class Query:
         k: how many candidates to return.
         exclude: item ids never returned.
         allow: only these item ids may be returned; None means all.
+        filter: only items that fulfil it are returned: a text such as ``"price < 20 and HAS_GENRE any ['Drama']"``, the
+            same as a JSON object, or conditions written with :class:`kgrecall.recall.filters.Field`.
         exclude_seen: leave out the items of the history.
         channels: names of the channels to ask; None means all that the engine was built with.
     """
@@ -115,6 +117,7 @@ class Query:
     k: int = 100
     exclude: frozenset[str] = frozenset()
     allow: frozenset[str] | None = None
+    filter: object | None = None
     exclude_seen: bool = True
     channels: tuple[str, ...] | None = None
 

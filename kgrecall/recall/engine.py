@@ -196,8 +196,10 @@ class RecallEngine:
         return [self._writer.path(name, evidence, from_item=from_item) for *_, name, evidence in ranked[:limit]]
 
     def _user_batches(self, user_pos: IntArray) -> Iterator[tuple[int, QueryBatch]]:
+        mask, _ = self._eligible.mask(None, None)
         for start in range(0, len(user_pos), _BLOCK):
-            yield start, batch_of_users(user_pos[start : start + _BLOCK], self._histories, self.config.max_history)
+            batch = batch_of_users(user_pos[start : start + _BLOCK], self._histories, self.config.max_history)
+            yield start, replace(batch, mask=mask)
 
     def _about(self, query: Query, item_id: str) -> tuple[QueryBatch, tuple[str, ...], int]:
         """A batch of one that may return the item asked about, even a seen one."""

@@ -3,29 +3,58 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrecall.errors import ConfigError, ShapeError, UnknownId, Unsupported
+from kgrecall.graph.columns import ItemColumns
+from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.engine import EngineConfig, RecallEngine
+from kgrecall.recall.filter_mask import FilterMasks
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.item_knn import ItemKnnChannel, build_item_knn
 from kgrecall.recall.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.schema import GraphSchema
+from kgrecall.store import open_store
 from kgrecall.types import Interactions, Query
 
 NUM_USERS, NUM_ITEMS = 8, 25
+HIDDEN = "i24"
 
 
 def _random_engine() -> RecallEngine:
+    """Item i costs i; the last item is hidden."""
     rng = np.random.default_rng(3)
     users, items = np.nonzero(rng.random((NUM_USERS, NUM_ITEMS)) < 0.3)
     events = Interactions(users, items, np.ones(len(users), np.float32), None, NUM_USERS, NUM_ITEMS)
     channels = [ItemKnnChannel(build_item_knn(events)), PopularityChannel(item_popularity(events))]
-    vocabularies = [Vocabulary([f"{kind}{i:02}" for i in range(n)]) for kind, n in (("u", NUM_USERS), ("i", NUM_ITEMS))]
-    return RecallEngine(*vocabularies, channels, FusionConfig(), Histories.of(events), config=EngineConfig(depth=3))
+    snapshot = _snapshot()
+    return RecallEngine(
+        snapshot.users,
+        snapshot.items,
+        channels,
+        FusionConfig(),
+        Histories.of(events),
+        filters=FilterMasks(ItemColumns(snapshot)),
+        hidden=[HIDDEN],
+        config=EngineConfig(depth=3),
+    )
+
+
+def _snapshot() -> GraphSnapshot:
+    nodes = {"User": {"role": "user"}, "Item": {"role": "item", "properties": {"price": "integer"}}}
+    schema = GraphSchema.parse(
+        {"nodes": nodes, "edges": {"CHOSE": {"source": "User", "target": "Item", "role": "interaction"}}}
+    )
+    store = open_store(":memory:")
+    store.apply_schema(schema)
+    store.upsert_nodes("User", pa.array([f"u{i:02}" for i in range(NUM_USERS)]), {})
+    store.upsert_nodes("Item", pa.array([f"i{i:02}" for i in range(NUM_ITEMS)]), {"price": pa.array(range(NUM_ITEMS))})
+    return take_snapshot(store, schema)
 
 
 RANDOM = _random_engine()
@@ -39,6 +68,7 @@ queries = st.builds(
     k=st.integers(1, NUM_ITEMS + 5),
     exclude=id_sets,
     allow=st.none() | id_sets,
+    filter=st.none() | st.integers(0, 30).map(lambda price: f"price < {price}"),
     exclude_seen=st.booleans(),
     channels=st.sampled_from([None, ("item_knn",), ("popularity",), ("popularity", "item_knn")]),
 )
@@ -47,7 +77,9 @@ queries = st.builds(
 def eligible(query: Query) -> set[str]:
     seen = RANDOM.recall(Query(user_id=query.user_id, k=NUM_ITEMS)).item_ids
     stored = {f"i{i:02}" for i in range(NUM_ITEMS)} - set(seen)
-    left = {f"i{i:02}" for i in range(NUM_ITEMS)} - query.exclude - {query.item_id}
+    left = {f"i{i:02}" for i in range(NUM_ITEMS)} - query.exclude - {query.item_id, HIDDEN}
+    if isinstance(query.filter, str):
+        left &= {f"i{i:02}" for i in range(int(query.filter.split()[-1]))}
     if query.exclude_seen:
         left -= stored if query.history is None else set(query.history)
     return left if query.allow is None else left & query.allow
@@ -166,6 +198,18 @@ def test_unknown_ids(engine: RecallEngine) -> None:
     )
 
 
+def test_filters_are_refused_where_they_cannot_be_answered(engine: RecallEngine) -> None:
+    with pytest.raises(Unsupported, match="item columns"):
+        engine.recall(Query(user_id="ann", filter="price < 3"))
+    with pytest.raises(ConfigError, match="Did you mean 'price'"):
+        RANDOM.recall(Query(user_id="u00", filter="prize < 3"))
+
+
+def test_an_allow_list_and_a_filter_hold_together() -> None:
+    found = RANDOM.recall(Query(history=[], allow=frozenset({"i01", "i07"}), filter={"price": {">": 3}}))
+    assert found.item_ids == ("i07",)
+
+
 def test_text_needs_an_encoder() -> None:
     with pytest.raises(Unsupported, match="text encoder"):
         RANDOM.recall(Query(text="robot"))
@@ -194,6 +238,7 @@ def test_a_single_channel_can_be_ranked() -> None:
     hits = RANDOM.channel_hits(np.array([2, 5]), 6)
     for name in RANDOM.channel_names:
         np.testing.assert_array_equal(RANDOM.rank(np.array([2, 5]), 6, channel=name), hits[name].positions)
+        assert NUM_ITEMS - 1 not in hits[name].positions  # the hidden one
     with pytest.raises(ConfigError, match="channels"):
         RANDOM.rank(np.array([0]), 3, channel="vector")
     with pytest.raises(ShapeError, match="user_pos"):

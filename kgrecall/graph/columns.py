@@ -1,0 +1,133 @@
+"""Item properties and item relations as numpy columns that conditions can be tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kgrecall.errors import ConfigError, nearest
+from kgrecall.graph.knowledge import Incidence, item_knowledge
+from kgrecall.graph.snapshot import GraphSnapshot
+from kgrecall.schema import PropertyType
+from kgrecall.types import IntArray, PosArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberColumn:
+    """``values`` float64 (num_items,), NaN where nothing is known; booleans are 0 and 1, times milliseconds.
+
+    ``kind`` says how a literal is read: ``number``, ``boolean`` or ``time``.
+    """
+
+    kind: str
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueColumn:
+    """What each item has of a finite set of values: CSR rows by value.
+
+    ``codes`` finds a value's row: a string property's value, or a node's id or title. Shapes: ``indptr`` int64
+    (num_values + 1,), ``items`` int32 (n,), the items that have the value.
+    """
+
+    codes: dict[str, int]
+    indptr: IntArray
+    items: PosArray
+    num_items: int
+
+    def having(self, code: int) -> PosArray:
+        return self.items[self.indptr[code] : self.indptr[code + 1]]
+
+
+Column = NumberColumn | ValueColumn
+_NUMBERS: dict[PropertyType, str] = {"integer": "number", "number": "number", "boolean": "boolean", "time": "time"}
+_VALUES: tuple[PropertyType, ...] = ("string", "text", "strings")
+
+
+class ItemColumns:
+    """The columns of a snapshot's items by name, made when they are first asked for.
+
+    Names are the item label's properties and the relations of :func:`~kgrecall.graph.knowledge.item_knowledge`, as read from
+    the item (``^`` in front when the stored edge points at it); a property hides a relation of the same name.
+    """
+
+    def __init__(self, snapshot: GraphSnapshot) -> None:
+        self._snapshot = snapshot
+        label = snapshot.schema.item_label
+        kinds = snapshot.schema.node(label).properties
+        self._kinds = {name: kind for name, kind in kinds.items() if kind in _NUMBERS or kind in _VALUES}
+        self._made: dict[str, Column] = {}
+
+    @property
+    def num_items(self) -> int:
+        return len(self._snapshot.items)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return (*self._kinds, *(name for name in self._relations if name not in self._kinds))
+
+    def __getitem__(self, name: str) -> Column:
+        """The column of a property or relation.
+
+        Raises:
+            ConfigError: no such name; names the nearest.
+        """
+        if name not in self.names:
+            raise ConfigError("filter", expected="a property or relation of items", got=name, remedy=nearest(name, self.names))
+        if name not in self._made:
+            self._made[name] = self._property(name) if name in self._kinds else self._relation(name)
+        return self._made[name]
+
+    @cached_property
+    def _relations(self) -> dict[str, list[Incidence]]:
+        by_name: dict[str, list[Incidence]] = {}
+        for part in item_knowledge(self._snapshot):
+            by_name.setdefault(part.name, []).append(part)
+        return by_name
+
+    def _property(self, name: str) -> Column:
+        kind = self._kinds[name]
+        column = self._snapshot.properties[self._snapshot.schema.item_label].column(name).combine_chunks()
+        if kind in _NUMBERS:
+            return NumberColumn(_NUMBERS[kind], pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False))
+        return _by_value(column)
+
+    def _relation(self, name: str) -> ValueColumn:
+        codes: dict[str, int] = {}
+        lengths, items, first = [], [], 0
+        for part in self._relations[name]:
+            by_node = part.matrix.T.tocsr()
+            lengths.append(np.diff(by_node.indptr))
+            items.append(by_node.indices)
+            nodes = range(first, first + by_node.shape[0])
+            first += by_node.shape[0]
+            titles = self._snapshot.titles(part.label)
+            codes |= {title: node for title, node in zip(titles, nodes, strict=True) if title is not None}
+            codes |= dict(zip(self._snapshot.vocabularies[part.label].ids.to_pylist(), nodes, strict=True))
+        indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+        return ValueColumn(codes, indptr, np.concatenate(items).astype(np.int32), self.num_items)
+
+
+def _by_value(column: pa.Array) -> ValueColumn:
+    num_items = len(column)
+    if pa.types.is_list(column.type):
+        item, values = pc.list_parent_indices(column).to_numpy(), pc.list_flatten(column)
+    else:
+        item, values = np.arange(num_items), column
+    known = values.is_valid().to_numpy(zero_copy_only=False)
+    encoded = values.filter(pa.array(known)).dictionary_encode()
+    return _value_column(encoded.dictionary.to_pylist(), encoded.indices.to_numpy(), item[known], num_items)
+
+
+def _value_column(values: Sequence[str], codes: NDArray[Any], items: NDArray[Any], num_items: int) -> ValueColumn:
+    order = np.argsort(codes, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(values)))]).astype(np.int64)
+    return ValueColumn({value: i for i, value in enumerate(values)}, indptr, items[order].astype(np.int32), num_items)
