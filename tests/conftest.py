@@ -9,17 +9,19 @@ chooses the version that is started. Under pytest-xdist these tests run in one w
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import neo4j
 import pytest
 
-from kgrecall.errors import StoreUnavailable
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j_artifacts import LTS
-from kgrecall.store.neo4j_server import LocalServer, missing_parts, start_server, stop_server
+from kgrecall.store.neo4j_server import LocalServer, ServerConfig, missing_parts, start_server, stop_server
 
+SETTINGS = {"db.memory.transaction.max": "256m"}
+"""A limit that a test can reach."""
 _MET = "neo4j server of the tests"
 _WIPE = "MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS"
 
@@ -36,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def neo4j_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+def neo4j_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
     """A server with a database that tests may delete."""
     config = request.config
     if url := os.environ.get("KGRECALL_NEO4J_URI"):
@@ -45,15 +47,14 @@ def neo4j_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         yield LocalServer(url, user, password, "", "")
         return
     version = os.environ.get("KGRECALL_NEO4J_VERSION", LTS)
-    home = tmp_path_factory.mktemp("neo4j", numbered=True)
-    try:
-        server = start_server(home, version=version, heap="1g", pagecache="256m", tied=True)
-    except StoreUnavailable as error:
-        _give_up(config, f"{missing_parts(version) or error}")
-    kind = "in Docker" if server.container else "from its Maven artifacts"
-    _say(config, f"Neo4j {_version_at(server.uri, server.user, server.password)} {kind}")
-    yield server
-    stop_server(Path(server.home))
+    if why := missing_parts(version):
+        _give_up(config, why)
+    with tempfile.TemporaryDirectory(prefix="kgrecall-neo4j-", ignore_cleanup_errors=True) as home:
+        server = start_server(Path(home), ServerConfig(version=version, settings=SETTINGS), tied=True)
+        kind = "in Docker" if server.container else "from its Maven artifacts"
+        _say(config, f"Neo4j {_version_at(server.uri, server.user, server.password)} {kind}")
+        yield server
+        stop_server(Path(home))
 
 
 @pytest.fixture

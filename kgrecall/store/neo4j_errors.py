@@ -21,7 +21,9 @@ from kgrecall.errors import (
 
 DriverProblem = exceptions.Neo4jError | exceptions.DriverError
 DRIVER_PROBLEMS = (exceptions.Neo4jError, exceptions.DriverError)
-_TIMED_OUT = ("TransactionTimedOut", "TransactionTimedOutClientConfiguration", "LockAcquisitionTimeout")
+_TERMINATED = ("Terminated", "LockClientStopped")
+"""Said when a transaction's time is up, and also when the server shuts down."""
+_TIMED_OUT = ("TransactionTimedOut", "TransactionTimedOutClientConfiguration", "LockAcquisitionTimeout", *_TERMINATED)
 _OUT_OF_MEMORY = ("MemoryPoolOutOfMemoryError", "TransactionOutOfMemoryError", "OutOfMemoryError", "StackOverFlowError")
 
 
@@ -31,14 +33,16 @@ def without_secrets(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def worth_another_try(error: DriverProblem) -> bool:
-    """Whether the same idempotent transaction may succeed when it is run again.
+def worth_another_try(error: DriverProblem, *, in_time: bool) -> bool:
+    """Whether the same idempotent transaction may succeed when it is run again; ``in_time``: it ended before its deadline.
 
-    Beside what the driver calls retryable: a commit whose outcome is unknown, and two sessions that created one key at once.
-    A transaction that needs too much memory would only fail again.
+    Beside what the driver calls retryable: a commit whose outcome is unknown, two sessions that created one key at once, and
+    an end before its time. A transaction that needs too much memory would only fail again.
     """
     if _code(error) in _OUT_OF_MEMORY:
         return False
+    if _code(error) in _TERMINATED:
+        return in_time
     return error.is_retryable() or isinstance(error, (exceptions.IncompleteCommit, exceptions.ConstraintError))
 
 
@@ -52,6 +56,8 @@ def translate(error: DriverProblem, url: str) -> KGRecallError:
             return build(error, url)
     if isinstance(error, exceptions.TransientError):
         return _conflict(error, url)
+    if "too large to index" in _said(error):  # comes under a code that says nothing
+        return _too_long(error, url)
     return _unexpected(error, url)
 
 
@@ -183,5 +189,4 @@ _BY_CODE: tuple[tuple[tuple[str, ...], _Build], ...] = (
     (("AuthenticationRateLimit",), _refused),
     (_TIMED_OUT, _timed_out),
     (_OUT_OF_MEMORY, _too_large),
-    (("PropertyValueTooLarge", "IndexKeyTooLarge"), _too_long),
 )
