@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from kgrecall import sealed
 from kgrecall.errors import ConfigError, NotBuilt, SchemaError, Shown, nearest
 from kgrecall.graph import events
 from kgrecall.graph import snapshot_files as files
@@ -169,7 +170,7 @@ class GraphSnapshot:
         Raises:
             ConfigError: the folder exists already and is not empty, or cannot be written.
         """
-        with files.new_folder(Path(folder)) as path:
+        with sealed.new_folder(Path(folder)) as path:
             files.write_nodes(path, self.vocabularies, self.properties)
             relations = files.write_relations(path, self.relations)
             facts = {
@@ -181,7 +182,7 @@ class GraphSnapshot:
                 "origins": [self.origins[edge_type] for edge_type in self.relations],
                 "counts": {name: asdict(count) for name, count in self.counts.items()},
             }
-            files.write_manifest(path, facts)
+            sealed.seal(path, files.FORMAT, files.FORMAT_VERSION, facts)
 
     @classmethod
     def load(cls, folder: str | Path, *, mmap: bool = True, verify: bool = True) -> GraphSnapshot:
@@ -196,7 +197,7 @@ class GraphSnapshot:
             StaleArtifact: written by a version of kgrecall with another format.
         """
         path = Path(folder)
-        facts = files.read_manifest(path, verify=verify)
+        facts = sealed.read_manifest(path, files.FORMAT, files.FORMAT_VERSION, verify=verify)
         vocabularies, properties = files.read_nodes(path, list(facts["labels"]))
         relations = files.read_relations(path, facts["relations"], mmap=mmap)
         snapshot = cls(

@@ -12,14 +12,11 @@ rename): a reader sees the old build or the new one, never a mixture. The previo
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import platform
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from kgrecall.errors import ConfigError, CorruptArtifact, NotBuilt, Shown, StaleArtifact
+from kgrecall.errors import ConfigError, CorruptArtifact, NotBuilt, Shown
+from kgrecall.sealed import MANIFEST, flush, new_folder, read_manifest, seal
 
+FORMAT = "kgrecall artifact"
 FORMAT_VERSION = 1
 _LIBRARIES = ("kgrecall", "numpy", "scipy", "torch", "torch-geometric", "transformers", "faiss-cpu", "pyarrow")
 _KEPT_BUILDS = 2
@@ -46,29 +45,22 @@ class ArtifactWriter:
     def __init__(self, out: str | Path) -> None:
         self.out = Path(out)
         self.name = f"build-{_stamp()}-{secrets.token_hex(2)}"
-        self.folder = self.out / f".{self.name}.partial"
         self.manifest: dict[str, Any] = {}
+        self._stack = ExitStack()
 
     def __enter__(self) -> ArtifactWriter:
         if self.out.exists() and not self.out.is_dir():
             raise ConfigError("out", expected="a folder", got=str(self.out), remedy="Name a folder for the built model.")
-        try:
-            self.folder.mkdir(parents=True)
-        except OSError as error:
-            raise ConfigError(
-                "out",
-                expected="a folder that can be written",
-                got=str(self.out),
-                remedy=f"{error.strerror}. Choose another folder.",
-            ) from error
+        self.folder = self._stack.enter_context(new_folder(self.out / self.name))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._publish()
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if kind is None:
+            seal(self.folder, FORMAT, FORMAT_VERSION, self._facts())
+        self._stack.__exit__(kind, error, trace)
+        if kind is None:
+            _point(self.out, self.name)
+            _drop_old(self.out)
 
     def path(self, name: str) -> Path:
         """Where to write a file of the engine's own; parents are created."""
@@ -85,24 +77,14 @@ class ArtifactWriter:
             self.array(f"{name}.{part}", getattr(values, part))
         self.manifest.setdefault("columns", {})[name] = int(values.shape[1])
 
-    def _publish(self) -> None:
-        files = {p.relative_to(self.folder).as_posix(): _describe(p) for p in sorted(self.folder.rglob("*")) if p.is_file()}
-        manifest = {
-            "format_version": FORMAT_VERSION,
+    def _facts(self) -> dict[str, Any]:
+        return {
             "build": self.name,
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "python": platform.python_version(),
             "libraries": library_versions(),
             **self.manifest,
-            "files": files,
         }
-        (self.folder / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-        for path in self.folder.rglob("*"):
-            _sync(path)
-        _sync(self.folder)
-        self.folder.rename(self.out / self.name)
-        _point(self.out, self.name)
-        _drop_old(self.out)
 
 
 class Artifact:
@@ -120,9 +102,7 @@ class Artifact:
 
     def __init__(self, folder: str | Path, *, verify: bool = True) -> None:
         self.folder = current_build(folder)
-        self.manifest = _read_manifest(self.folder)
-        for name, facts in self.manifest["files"].items():
-            _check_file(self.folder / name, facts, verify=verify)
+        self.manifest = read_manifest(self.folder, FORMAT, FORMAT_VERSION, verify=verify)
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -133,7 +113,7 @@ class Artifact:
     def array(self, name: str) -> NDArray[Any]:
         """A memory-mapped array."""
         values: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        return values
+        return values.view(np.ndarray)  # the subclass np.memmap makes every later slice slower
 
     def matrix(self, name: str) -> sparse.csr_array:
         """A memory-mapped sparse matrix."""
@@ -145,7 +125,7 @@ class Artifact:
 def current_build(folder: str | Path) -> Path:
     """The folder of the build that ``current`` names; ``folder`` itself when it is a build."""
     folder = Path(folder)
-    if (folder / "manifest.json").is_file():
+    if (folder / MANIFEST).is_file():
         return folder
     pointer = folder / "current"
     if not pointer.is_file():
@@ -162,7 +142,7 @@ def current_build(folder: str | Path) -> Path:
 
 def builds(folder: str | Path) -> list[str]:
     """The names of all builds in an artifact folder, oldest first."""
-    return sorted(p.parent.name for p in Path(folder).glob("build-*/manifest.json"))
+    return sorted(p.parent.name for p in Path(folder).glob(f"build-*/{MANIFEST}"))
 
 
 def rollback(folder: str | Path) -> str:
@@ -198,57 +178,12 @@ def _stamp() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now // 10**9))}-{now // 1000 % 10**6:06d}"
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        written = manifest["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptArtifact(
-            str(path), expected="a manifest", got=Shown(error), remedy="Build again, or roll back."
-        ) from error
-    if written != FORMAT_VERSION:
-        raise StaleArtifact(
-            str(path), expected=f"format {FORMAT_VERSION}", got=written, remedy="Build again with this version of kgrecall."
-        )
-    return manifest
-
-
-def _check_file(path: Path, facts: Mapping[str, Any], *, verify: bool) -> None:
-    if not path.is_file():
-        raise CorruptArtifact(
-            str(path), expected="a file of the build", got=Shown("nothing"), remedy="Build again, or roll back."
-        )
-    size = path.stat().st_size
-    if size != facts["bytes"]:
-        raise CorruptArtifact(str(path), expected=f"{facts['bytes']} bytes", got=size, remedy="Build again, or roll back.")
-    if verify and (digest := _sha256(path)) != facts["sha256"]:
-        raise CorruptArtifact(str(path), expected=f"sha256 {facts['sha256']}", got=digest, remedy="Build again, or roll back.")
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _point(out: Path, name: str) -> None:
     fresh = out / f".current-{secrets.token_hex(4)}"
     fresh.write_text(name + "\n", encoding="utf-8")
-    _sync(fresh)
+    flush(fresh)
     fresh.replace(out / "current")
-    _sync(out)
+    flush(out)
 
 
 def _drop_old(out: Path) -> None:

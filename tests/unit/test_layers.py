@@ -12,12 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "kgrecall"
 
-SPINE = ("settings", "errors", "types", "mapping", "schema")
+SPINE = ("settings", "sealed", "errors", "types", "mapping", "schema")
 ROOMS = (*SPINE, "sources", "store", "graph", "encode", "model", "index", "recall", "evaluate", "report")
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "errors": (),
     "types": ("errors",),
     "settings": ("errors",),
+    "sealed": ("errors",),
     "mapping": ("errors", "types"),
     "schema": ("errors", "types", "mapping"),
     "sources": SPINE,

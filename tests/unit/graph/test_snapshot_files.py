@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kgrecall import sealed
 from kgrecall.errors import ConfigError, CorruptArtifact, StaleArtifact
-from kgrecall.graph import snapshot_files
 from kgrecall.graph.adjacency import Adjacency
 from kgrecall.graph.snapshot import GraphSnapshot
 
@@ -118,6 +118,6 @@ def test_a_failure_halfway_leaves_nothing(cinema: GraphSnapshot, tmp_path: Path,
     with pytest.raises(ConfigError, match="No space left on device"):
         cinema.save(tmp_path / "graph")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(RuntimeError), snapshot_files.new_folder(tmp_path / "graph"):
+    with pytest.raises(RuntimeError), sealed.new_folder(tmp_path / "graph"):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

@@ -27,7 +27,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert artifact.folder.name == name
     assert artifact.manifest["seed"] == 7
     assert artifact.array("vectors").tolist() == [[1, 1], [1, 1], [1, 1]]
-    assert isinstance(artifact.array("vectors"), np.memmap)
+    assert isinstance(artifact.array("vectors").base, np.memmap)
     assert artifact.matrix("knn").toarray().tolist() == [[0, 1, 0], [0, 0, 2]]
 
 
