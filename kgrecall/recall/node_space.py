@@ -28,6 +28,8 @@ class NodeSpaceConfig(Settings):
     """A node with more than this share of all items is a hub: it says little and costs much, so it is left out."""
     hub_floor: int = Field(default=100, ge=2)
     """A node with at most this many items is never a hub, however small the catalogue."""
+    never_hubs: tuple[str, ...] = ()
+    """Relations whose nodes are never hubs, such as the interactions: people say something however active they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,10 @@ def build_node_space(
     _check(incidences, config)
     num_items = incidences[0].matrix.shape[0] if incidences else 0
     limit = max(config.hub_floor, config.hub_share * num_items)
-    parts = [
-        _columns(incidence, r, config.weights.get(incidence.relation, 1.0), limit, naming)
-        for r, incidence in enumerate(incidences)
-    ]
+    parts = []
+    for r, incidence in enumerate(incidences):
+        largest = np.inf if incidence.relation in config.never_hubs else limit
+        parts.append(_columns(incidence, r, config.weights.get(incidence.relation, 1.0), largest, naming))
     parts = [part for part in parts if part[0].shape[1]]
     return NodeSpace(
         matrix=sp.csr_array(sp.hstack([p[0] for p in parts], format="csr")) if parts else _no_columns(num_items),

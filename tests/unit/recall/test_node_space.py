@@ -39,6 +39,8 @@ def test_hubs_are_left_out() -> None:
     tag = Incidence("TAGGED", "Tag", matrix, reverse=False)
     assert len(build_node_space([tag], NodeSpaceConfig(hub_share=0.5, hub_floor=2)).column_node) == 20
     assert len(build_node_space([tag], NodeSpaceConfig(hub_share=0.5, hub_floor=40)).column_node) == 21
+    kept = NodeSpaceConfig(hub_share=0.5, hub_floor=2, never_hubs=("TAGGED",))
+    assert len(build_node_space([tag], kept).column_node) == 21
 
 
 def test_a_walk_says_which_way_the_edges_point(space: NodeSpace) -> None:
