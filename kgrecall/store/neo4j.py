@@ -13,6 +13,7 @@ from kgrecall.store import checks, neo4j_schema, neo4j_write
 from kgrecall.store import neo4j_statements as cypher
 from kgrecall.store.base import Direction, Ragged, WriteStats
 from kgrecall.store.neo4j_connection import Connection, Neo4jConfig, Run
+from kgrecall.store.neo4j_journal import Neo4jJournal
 from kgrecall.store.neo4j_values import edge_batches, node_batches, ragged
 
 _UNBORN = "empty-0"
@@ -77,7 +78,7 @@ class Neo4jStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"since", "persistent", "concurrent_readers", "parallel_writes"})
+        return frozenset({"since", "journal", "persistent", "concurrent_readers", "parallel_writes"})
 
     @property
     def retries(self) -> Mapping[str, int]:
@@ -168,6 +169,10 @@ class Neo4jStore:
         statement = cypher.neighbors(edge_type, spec, direction=direction, limited=limit is not None, newest_first=newest_first)
         rows = self._connection.read(lambda run: run(statement, id=keys.to_pylist(), limit=limit))
         return ragged(rows, len(keys), edge_type, spec.properties)
+
+    def journal(self) -> Neo4jJournal:
+        """The lock and the notes of an import; see :mod:`kgrecall.store.journal`."""
+        return Neo4jJournal(self._connection)
 
     def close(self) -> None:
         self._connection.close()
