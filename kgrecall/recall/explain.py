@@ -84,7 +84,7 @@ class PathWriter:
                 return f"so did user {self._names.node(label, pos)}, who also {self._verb}"
             return sharing(step, self._described(label, pos, evidence))
         if step == CO_CHOSEN:
-            return f"people who did also {self._verb}"
+            return f"people who {self._verb} it also {self._verb}"
         return _LIKENESS.get(step) or words_of(step)
 
     def _quoted(self, node: tuple[str, int]) -> str:

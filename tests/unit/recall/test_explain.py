@@ -37,7 +37,7 @@ BOB = ("User", 1)
             "You watched 'Alien' — same genre (horror) — 'Aliens'",
         ),
         (walk(BOB, "WATCHED", ALIEN, "sequel", ALIENS), "You watched 'Alien' — sequel — 'Aliens'"),
-        (walk(BOB, "WATCHED", ALIEN, "CO_CHOSEN", JAWS), "You watched 'Alien' — people who did also watched — 'Jaws'"),
+        (walk(BOB, "WATCHED", ALIEN, "CO_CHOSEN", JAWS), "You watched 'Alien' — people who watched it also watched — 'Jaws'"),
         (walk(BOB, "WATCHED", ALIEN, "SIMILAR_TEXT", ALIENS), "You watched 'Alien' — similar description — 'Aliens'"),
         (walk(BOB, "WATCHED", ALIEN, "NEAR", ALIENS), "You watched 'Alien' — close to the same taste — 'Aliens'"),
         (
