@@ -69,7 +69,13 @@ class AttributesChannel:
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-        return collect(queries, k, self._score, self._prior)
+
+        def best(i: int) -> tuple[PosArray, FloatArray]:
+            items, weights = queries.history(i)
+            drop = queries.excluded(i)
+            return self._rows.best_columns(items, weights, k, drop=drop, factor=self._prior, mask=queries.mask)
+
+        return collect(queries, k, best)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """user - history item - shared node - item, by the share of the node in the score."""
@@ -81,7 +87,3 @@ class AttributesChannel:
             if similar[place] > 0:
                 votes.append((place, columns, similar[place] * weight / weight.sum()))
         return strongest_walks(self._space, query, items, item_pos, votes, limit)
-
-    def _score(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
-        items, weights = queries.history(i)
-        return self._rows.weighted_sum(items, weights, queries.excluded(i))

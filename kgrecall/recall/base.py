@@ -146,28 +146,37 @@ def best_of(positions: NDArray[np.integer[Any]], scores: FloatArray, k: int) -> 
     return best
 
 
-def collect(
-    queries: QueryBatch,
-    k: int,
-    score: Callable[[QueryBatch, int], tuple[PosArray, FloatArray]],
-    prior: FloatArray | None = None,
-) -> Hits:
-    """Hits of a channel that scores one query at a time.
+def top_positive(scores: FloatArray, k: int) -> tuple[PosArray, FloatArray]:
+    """The k largest scores above 0 of one row (n,), best first, ties by position; not NaN."""
+    if k < len(scores):
+        kth = -np.partition(-scores, k - 1)[k - 1]
+        positions = np.flatnonzero(scores >= kth if kth > 0 else scores > 0)
+    else:
+        positions = np.flatnonzero(scores > 0)
+    return top_k_of(positions, scores[positions], k)
+
+
+def best_positive(
+    positions: PosArray, scores: FloatArray, k: int, *, factor: FloatArray | None = None, mask: BoolArray | None = None
+) -> tuple[PosArray, FloatArray]:
+    """The k largest of sparse scores above 0, after a factor and a mask by position; arguments else as :func:`top_k_of`."""
+    if factor is not None:
+        scores = scores * factor[positions]
+    keep = scores > 0
+    if mask is not None:
+        keep &= mask[positions]
+    return top_k_of(positions[keep], scores[keep], k)
+
+
+def collect(queries: QueryBatch, k: int, best: Callable[[int], tuple[PosArray, FloatArray]]) -> Hits:
+    """Hits of a channel that answers one query after the other.
 
     Args:
-        score: ``score(queries, i)`` gives distinct positions and their scores for query i; scores <= 0 mean "not a candidate".
-            It must already leave out ``queries.excluded(i)``; the mask is applied here.
-        prior: float32 (num_items,) >= 0: multiplies every score.
+        best: ``best(i)`` gives at most k eligible positions of query i and their scores, best first, ties by position.
     """
     hits = Hits.empty(len(queries), k)
     for i in range(len(queries)):
-        positions, scores = score(queries, i)
-        if prior is not None:
-            scores = scores * prior[positions]
-        keep = scores > 0
-        if queries.mask is not None:
-            keep &= queries.mask[positions]
-        positions, scores = top_k_of(positions[keep], scores[keep], k)
+        positions, scores = best(i)
         hits.positions[i, : len(positions)] = positions
         hits.scores[i, : len(positions)] = scores
     return hits

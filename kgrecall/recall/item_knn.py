@@ -102,17 +102,19 @@ class ItemKnnChannel:
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-        return collect(queries, k, self._score, self._prior)
+
+        def best(i: int) -> tuple[PosArray, FloatArray]:
+            items, weights = self._history(queries, i)
+            drop = queries.excluded(i)
+            return self._rows.best_columns(items, weights, k, drop=drop, factor=self._prior, mask=queries.mask)
+
+        return collect(queries, k, best)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """The history items that vote for this item: user -chose- history item -CO_CHOSEN- item."""
         items, weights = self._history(query, 0)
         votes = np.maximum(weights * self._rows.values_at(items, item_pos), 0)
         return history_evidence(query, item_pos, items, votes, limit, self._naming, self._relation)
-
-    def _score(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
-        items, weights = self._history(queries, i)
-        return self._rows.weighted_sum(items, weights, queries.excluded(i))
 
     def _history(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
         items, weights = queries.history(i)

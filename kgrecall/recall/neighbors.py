@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from kgrecall.recall.base import Evidence, Hits, QueryBatch, collect, top_k_of
+from kgrecall.recall.base import Evidence, Hits, QueryBatch, best_positive, collect, top_k_of
 from kgrecall.recall.node_space import NodeSpace, shared_columns, strongest_walks
-from kgrecall.recall.sparse_rows import SparseRows, is_in, power, row_and_column_sums, scaled, transposed
+from kgrecall.recall.sparse_rows import SparseRows, is_in, power, row_and_column_sums, transposed
 from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, PosArray
 
@@ -55,19 +55,19 @@ class NeighborsChannel:
     ) -> None:
         config = config or NeighborsConfig()
         self.name = name
-        self._space, self._beam, self._prior = space, config.beam, prior
+        self._space, self._beam = space, config.beam
         matrix = space.matrix
         item_sums, node_sums = row_and_column_sums(matrix)
         self._item_weight, self._node_weight = power(item_sums, -config.item_norm), power(node_sums, -config.node_norm)
         self._history_weight = power(item_sums, -config.history_norm)
-        self._shared = SparseRows(matrix)
-        self._to_nodes = SparseRows(scaled(matrix, self._history_weight, self._node_weight))
-        self._to_items = SparseRows(transposed(scaled(matrix, by_row=self._item_weight)))
+        if prior is not None:
+            self._item_weight = self._item_weight * prior
+        self._to_nodes, self._to_items = SparseRows(matrix), SparseRows(transposed(matrix))
         self._user_column = space.column_of(space.naming.user, num_users)
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-        return collect(queries, k, self._score, self._prior)
+        return collect(queries, k, lambda i: self._best(queries, i, k))
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """user - history item - shared node - item, by the share of the walk in the score."""
@@ -75,25 +75,30 @@ class NeighborsChannel:
         nodes, _ = self._nodes_of(query, 0)
         weights = weights * self._history_weight[items]
         votes = []
-        for place, columns, product in shared_columns(self._shared, items, item_pos):
+        for place, columns, product in shared_columns(self._to_nodes, items, item_pos):
             walked = np.isin(columns, nodes)
             votes.append((place, columns[walked], weights[place] * product[walked] * self._node_weight[columns[walked]]))
         return strongest_walks(self._space, query, items, item_pos, votes, limit)
 
-    def _score(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
+    def _best(self, queries: QueryBatch, i: int, k: int) -> tuple[PosArray, FloatArray]:
         nodes, node_scores = self._nodes_of(queries, i)
         excluded = queries.excluded(i)
-        items, scores = self._to_items.weighted_sum(nodes, node_scores, excluded)
         history, weights = queries.history(i)
-        left = ~is_in(history, excluded)
-        if left.any():
-            scores = self._without_own_walks(items, scores, history[left], weights[left], nodes)
-        return items, scores
+        returned = ~is_in(history, excluded)
+        if not returned.any():
+            return self._to_items.best_columns(
+                nodes, node_scores, k, drop=excluded, factor=self._item_weight, mask=queries.mask
+            )
+        items, scores = self._to_items.weighted_sum(nodes, node_scores, excluded)
+        scores = self._without_own_walks(items, scores, history[returned], weights[returned], nodes)
+        return best_positive(items, scores, k, factor=self._item_weight, mask=queries.mask)
 
     def _nodes_of(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
         """The nodes that the walk goes through, and their weights."""
         history, weights = queries.history(i)
+        weights = weights * self._history_weight[history]
         nodes, scores = self._to_nodes.weighted_sum(history, weights, self._own_node(int(queries.user_pos[i])))
+        scores = scores * self._node_weight[nodes]
         return (nodes, scores) if len(nodes) <= self._beam else top_k_of(nodes, scores, self._beam)
 
     def _own_node(self, user_pos: int) -> PosArray:
@@ -105,14 +110,12 @@ class NeighborsChannel:
     def _without_own_walks(
         self, items: PosArray, scores: FloatArray, history: PosArray, weights: FloatArray, nodes: PosArray
     ) -> FloatArray:
-        """Take from each history item what walked from it to itself, back over the same relation."""
+        """Take from each history item what walked from it to itself, back over the same relation (before item weights)."""
         own: dict[int, float] = {}
         for item, weight in zip(history.tolist(), weights.tolist(), strict=True):
-            columns, values = self._shared.row(item)
+            columns, values = self._to_nodes.row(item)
             there_and_back = (values**2 * self._node_weight[columns])[np.isin(columns, nodes)].sum()
-            own[item] = own.get(item, 0.0) + weight * float(
-                there_and_back * self._history_weight[item] * self._item_weight[item]
-            )
+            own[item] = own.get(item, 0.0) + weight * float(there_and_back * self._history_weight[item])
         left = scores.copy()
         for item, walked in own.items():
             place = np.flatnonzero(items == item)

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from kgrecall.recall.base import best_positive, top_positive
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 Matrix: TypeAlias = sp.csr_array[Any, tuple[int, int]]
@@ -35,6 +36,7 @@ class SparseRows:
         self._indptr: IntArray = np.asarray(matrix.indptr, np.int64)
         self._indices: PosArray = np.asarray(matrix.indices, np.int32)
         self._values: FloatArray = np.asarray(matrix.data, np.float32)
+        self._only_ones = bool((self._values == 1).all())
 
     @property
     def lengths(self) -> IntArray:
@@ -56,12 +58,44 @@ class SparseRows:
         Shapes: rows (m,), weights (m,) -> columns int32 (c,) distinct, values float32 (c,) > 0.
         """
         columns, values = self._gather(rows, weights)
-        if self.num_columns <= _DENSE_SHARE * len(columns):
-            sums = np.bincount(columns, weights=values, minlength=self.num_columns)
-            sums[drop] = 0.0
+        if self._is_dense(columns):
+            sums = self._sum_all(columns, values, drop)
             found = np.flatnonzero(sums > 0)
-            return found.astype(np.int32), sums[found].astype(np.float32)
+            return found.astype(np.int32), sums[found]
         return _sum_few(columns, values, drop, self.num_columns)
+
+    def best_columns(
+        self,
+        rows: NDArray[np.integer[Any]],
+        weights: FloatArray,
+        k: int,
+        *,
+        drop: NDArray[np.integer[Any]] = _NOTHING,
+        factor: FloatArray | None = None,
+        mask: BoolArray | None = None,
+    ) -> tuple[PosArray, FloatArray]:
+        """The k largest positive entries of ``factor * weighted_sum(rows, weights, drop)``, best first, ties by column.
+
+        Shapes: factor float32 (num_columns,) or None, mask bool (num_columns,) or None -> int32 (m,), float32 (m,), m <= k.
+        """
+        columns, values = self._gather(rows, weights)
+        if not self._is_dense(columns):
+            found, sums = _sum_few(columns, values, drop, self.num_columns)
+            return best_positive(found, sums, k, factor=factor, mask=mask)
+        scores = self._sum_all(columns, values, drop)
+        if factor is not None:
+            scores *= factor
+        if mask is not None:
+            scores *= mask
+        return top_positive(scores, k)
+
+    def _is_dense(self, columns: PosArray) -> bool:
+        return self.num_columns <= _DENSE_SHARE * len(columns)
+
+    def _sum_all(self, columns: PosArray, values: FloatArray, drop: NDArray[np.integer[Any]]) -> FloatArray:
+        sums = np.bincount(columns, weights=values, minlength=self.num_columns).astype(np.float32)
+        sums[drop] = 0
+        return sums
 
     def values_at(self, rows: NDArray[np.integer[Any]], column: int) -> FloatArray:
         """The values of one column in these rows, 0 where nothing is stored: float32 (m,)."""
@@ -84,11 +118,9 @@ class SparseRows:
         if ends[-1] >= _LONG_ROW * len(rows):
             parts = [slice(a, a + n) for a, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
             columns = np.concatenate([self._indices[part] for part in parts])
-            values = np.concatenate([self._values[part] for part in parts])
-        else:
-            flat = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
-            columns, values = self._indices[flat], self._values[flat]
-        return columns, values * spread
+            return columns, spread if self._only_ones else np.concatenate([self._values[part] for part in parts]) * spread
+        flat = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+        return self._indices[flat], spread if self._only_ones else self._values[flat] * spread
 
 
 def is_in(values: NDArray[np.integer[Any]], ascending: NDArray[np.integer[Any]]) -> BoolArray:

@@ -109,10 +109,8 @@ def search_eligible(
     together = np.flatnonzero(asked & (counts <= _MANY_EXCLUDED))
     if len(together):
         fetch = min(k + int(counts[together].max()), index.num_vectors)
-        found = index.search(vectors[together], fetch, mask=mask)
-        positions, scores = _drop_excluded(*found, queries, together, k)
-        hits.positions[together, : positions.shape[1]] = positions
-        hits.scores[together, : scores.shape[1]] = scores
+        for i, positions, scores in zip(together, *index.search(vectors[together], fetch, mask=mask), strict=True):
+            _keep_eligible(hits, int(i), positions, scores, queries.excluded(int(i)))
     for i in np.flatnonzero(asked & (counts > _MANY_EXCLUDED)):
         own = np.ones(queries.num_items, np.bool_) if mask is None else mask.copy()
         own[queries.excluded(int(i))] = False
@@ -128,17 +126,10 @@ def _both(mask: BoolArray | None, served: BoolArray | None) -> BoolArray | None:
     return mask & served
 
 
-def _drop_excluded(
-    positions: PosArray, scores: FloatArray, queries: QueryBatch, rows: np.ndarray[tuple[int], np.dtype[np.int64]], k: int
-) -> tuple[PosArray, FloatArray]:
-    """The first k entries of each row that are not excluded for its query, moved to the left."""
-    dropped = positions < 0
-    for place, row in enumerate(rows):
-        excluded = queries.excluded(int(row))
-        if len(excluded):
-            dropped[place] |= is_in(positions[place], excluded)
-    order = np.argsort(dropped, axis=1, kind="stable")[:, :k]
-    left = np.take_along_axis(dropped, order, axis=1)
-    positions, scores = np.take_along_axis(positions, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    positions[left], scores[left] = -1, -np.inf
-    return positions, scores
+def _keep_eligible(hits: Hits, i: int, positions: PosArray, scores: FloatArray, excluded: PosArray) -> None:
+    """Write the first k of one query's neighbours that are not excluded."""
+    kept = positions >= 0
+    kept &= ~is_in(positions, excluded)
+    places = np.flatnonzero(kept)[: hits.positions.shape[1]]
+    hits.positions[i, : len(places)] = positions[places]
+    hits.scores[i, : len(places)] = scores[places]
