@@ -9,6 +9,7 @@ chooses the version that is started. Under pytest-xdist these tests run in one w
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +55,10 @@ def neo4j_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
         kind = "in Docker" if server.container else "from its Maven artifacts"
         _say(config, f"Neo4j {_version_at(server.uri, server.user, server.password)} {kind}")
         yield server
-        stop_server(Path(home))
+        if server.pid:  # its data goes with it, so there is nothing to end in order
+            os.kill(server.pid, signal.SIGKILL)
+        else:
+            stop_server(Path(home))
 
 
 @pytest.fixture
