@@ -48,11 +48,22 @@ class NodeSpace:
     naming: Naming
 
     def column_of(self, label: str, num_nodes: int) -> PosArray:
-        """The column of each node of a label that occurs in one relation only, -1 where it has none: int32 (num_nodes,)."""
+        """The column of each node of a label that occurs in one relation only, -1 where it has none: int32 (num_nodes,).
+
+        Raises:
+            ShapeError: a column belongs to a node beyond ``num_nodes``.
+        """
         columns = np.full(num_nodes, -1, np.int32)
         for r, (_, known, _) in enumerate(self.relations):
             if known == label:
                 here = np.flatnonzero(self.column_relation == r)
+                if len(here) and int(self.column_node[here].max()) >= num_nodes:
+                    raise ShapeError(
+                        f"number of {label} nodes",
+                        expected=f"at least {int(self.column_node[here].max()) + 1}",
+                        got=num_nodes,
+                        remedy="Pass how many the graph has.",
+                    )
                 columns[self.column_node[here]] = here
         return columns
 

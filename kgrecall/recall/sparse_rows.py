@@ -29,14 +29,12 @@ class SparseRows:
     """
 
     def __init__(self, matrix: Matrix) -> None:
-        if not matrix.has_sorted_indices:
-            matrix = matrix.sorted_indices()
         self.num_rows, self.num_columns = matrix.shape
         # asarray turns memory-mapped subclasses into plain views, whose slices are ten times cheaper
         self._indptr: IntArray = np.asarray(matrix.indptr, np.int64)
         self._indices: PosArray = np.asarray(matrix.indices, np.int32)
         self._values: FloatArray = np.asarray(matrix.data, np.float32)
-        self._only_ones = bool((self._values == 1).all())
+        self._only_ones = bool((self._values[:1] == 1).all() and (self._values == 1).all())
 
     @property
     def lengths(self) -> IntArray:
@@ -44,7 +42,7 @@ class SparseRows:
         return np.diff(self._indptr)
 
     def row(self, row: int) -> tuple[PosArray, FloatArray]:
-        """Columns (ascending) and values of one row, as views."""
+        """Columns and values of one row, as views."""
         part = slice(self._indptr[row], self._indptr[row + 1])
         return self._indices[part], self._values[part]
 
@@ -102,9 +100,7 @@ class SparseRows:
         found = np.zeros(len(rows), np.float32)
         for i, row in enumerate(rows):
             columns, values = self.row(int(row))
-            at = np.searchsorted(columns, column)
-            if at < len(columns) and columns[at] == column:
-                found[i] = values[at]
+            found[i] = values[columns == column].sum()
         return found
 
     def _gather(self, rows: NDArray[np.integer[Any]], weights: FloatArray) -> tuple[PosArray, FloatArray]:

@@ -60,6 +60,8 @@ def test_the_column_of_a_user(space: NodeSpace, naming: Naming) -> None:
     people = Incidence("WATCHED", "User", csr_array(np.array([[1, 0, 1], [1, 0, 1]], np.float32)), reverse=True)
     assert build_node_space([people], naming=naming).column_of("User", 3).tolist() == [0, -1, 1]
     assert space.column_of("User", 3).tolist() == [-1, -1, -1]
+    with pytest.raises(ShapeError, match="at least 3, got 2"):
+        build_node_space([people], naming=naming).column_of("User", 2)
 
 
 def test_nothing_known_about_items() -> None:

@@ -58,9 +58,11 @@ def test_rows_and_values_at() -> None:
     assert rows.lengths.tolist() == [2, 1, 0]
 
 
-def test_unsorted_indices_are_sorted_once() -> None:
-    matrix = csr_array((np.array([7.0, 5.0]), np.array([2, 1]), np.array([0, 2])), shape=(1, 3))
-    assert SparseRows(matrix).row(0)[0].tolist() == [1, 2]
+def test_rows_need_not_be_sorted() -> None:
+    rows = SparseRows(csr_array((np.array([7.0, 5.0]), np.array([2, 1]), np.array([0, 2])), shape=(1, 3)))
+    assert rows.values_at(np.array([0]), 1).tolist() == [5]
+    columns, values = rows.weighted_sum(np.array([0]), np.ones(1, np.float32))
+    assert dict(zip(columns.tolist(), values.tolist(), strict=True)) == {1: 5, 2: 7}
 
 
 def test_a_memory_mapped_matrix_serves(tmp_path: pytest.TempPathFactory) -> None:
