@@ -14,21 +14,25 @@ from kgrecall.schema import GraphSchema
 from kgrecall.types import IntArray
 
 Direction = Literal["out", "in", "both"]
+Keep = Literal["last", "first", "error"]
+"""Which record stands when several have one key: see :class:`KeepingStore`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteStats:
-    """What became of one batch of n records: ``written + unchanged + len(missing) == n``.
+    """What became of one batch of n records: ``written + unchanged + len(missing) + len(conflicts) == n``.
 
     ``written``: new or changed in the store. ``unchanged``: were already there with the same values (a record that repeats
     an earlier one of the same batch counts here too). ``missing_source`` / ``missing_target``: int64 positions in the batch
     of edges whose end node does not exist; they were not written. A position may stand in both; ``missing`` is their union.
+    ``conflicts``: int64 positions of records that a :class:`KeepingStore` was told to refuse.
     """
 
     written: int
     unchanged: int
     missing_source: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
     missing_target: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    conflicts: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def missing(self) -> IntArray:
@@ -143,3 +147,27 @@ class GraphStore(Protocol):
     def close(self) -> None:
         """Release files and connections; calling it twice is harmless."""
         ...
+
+
+class KeepingStore(GraphStore, Protocol):
+    """A store with the capability ``keep``: it can also hold on to what is there.
+
+    ``keep="last"``: as every store. ``"first"``: a value that is there is never replaced, nulls are filled; where the time
+    decides between records, the earliest one stands as a whole. ``"error"``: nulls are filled, and a record that says
+    something else is not written and named in ``conflicts``; where the time decides, the latest one stands, and only records
+    of one time contradict each other. All of this holds inside one batch, too, in its order.
+    """
+
+    def upsert_nodes(
+        self, label: str, keys: pa.StringArray, columns: Mapping[str, pa.Array], *, keep: Keep = "last"
+    ) -> WriteStats: ...
+
+    def upsert_edges(
+        self,
+        edge_type: str,
+        sources: pa.StringArray,
+        targets: pa.StringArray,
+        columns: Mapping[str, pa.Array],
+        *,
+        keep: Keep = "last",
+    ) -> WriteStats: ...

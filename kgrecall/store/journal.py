@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import pyarrow as pa
 
 from kgrecall.errors import Shown, StoreConflict, StoreError
@@ -82,11 +83,12 @@ def _start_mark(pid: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A chunk that is in the store, and which of its edges are not, because an end was missing (positions, int64)."""
+    """A chunk that is in the store, and which of its records are not (positions, int64, as in WriteStats)."""
 
     digest: bytes
     missing_source: IntArray
     missing_target: IntArray
+    conflicts: IntArray
 
 
 class Journal(Protocol):
@@ -133,14 +135,14 @@ class Memory:
         if self._n < len(self._earlier) and self._earlier[self._n].digest == digest:
             done = self._earlier[self._n]
             self._n += 1
-            stats = WriteStats(0, num_records, done.missing_source, done.missing_target)
-            return WriteStats(0, num_records - len(stats.missing), done.missing_source, done.missing_target)
+            refused = len(np.union1d(done.missing_source, done.missing_target)) + len(done.conflicts)
+            return WriteStats(0, num_records - refused, done.missing_source, done.missing_target, done.conflicts)
         self._earlier = ()
         return None
 
     def note(self, digest: bytes, stats: WriteStats) -> None:
         if self._journal is not None:
-            self._journal.note(self._n, Finished(digest, stats.missing_source, stats.missing_target))
+            self._journal.note(self._n, Finished(digest, stats.missing_source, stats.missing_target, stats.conflicts))
         self._n += 1
 
 
@@ -161,8 +163,8 @@ def journaled(store: GraphStore) -> Iterator[Memory]:
     journal.release(complete=True)
 
 
-def digest_of(batch: Batch, schema: str) -> bytes:
-    """32 bytes that change with any record, row number, column or rule of this chunk; ``schema`` as JSON."""
+def digest_of(batch: Batch, rules: str) -> bytes:
+    """32 bytes that change with any record, row number or column of this chunk, and with the ``rules`` of the import."""
     if isinstance(batch, NodeBatch):
         head: tuple[object, ...] = ("node", batch.label)
         arrays = [batch.keys]
@@ -171,6 +173,6 @@ def digest_of(batch: Batch, schema: str) -> bytes:
         arrays = [batch.sources, batch.targets]
     arrays = [*arrays, *batch.columns.values(), pa.array(batch.origin.rows)]
     names = [str(i) for i in range(len(arrays))]
-    content = hashlib.blake2b(repr((*head, batch.origin.file, tuple(batch.columns), schema)).encode(), digest_size=32)
+    content = hashlib.blake2b(repr((*head, batch.origin.file, tuple(batch.columns), rules)).encode(), digest_size=32)
     content.update(pa.record_batch(arrays, names=names).serialize())
     return content.digest()

@@ -39,6 +39,8 @@ class ImportReport:
     """Quarantined records, by reason code."""
     quarantine: str | None = None
     """The file that holds them, when one was asked for and something was bad."""
+    drift: tuple[str, ...] = ()
+    """How the schema differs from the one that the store was filled with before, in sentences."""
     seconds: float = 0.0
     """Wall time, reading included."""
 
@@ -60,6 +62,7 @@ class ImportReport:
             "rows": dict(self.rows),
             "reasons": dict(self.reasons),
             "quarantine": self.quarantine,
+            "drift": list(self.drift),
             "seconds": self.seconds,
             "rows_per_second": self.rows_per_second,
         }
@@ -76,4 +79,4 @@ class ImportReport:
             [f"Quarantined: {', '.join(reasons)}." + (f" See {self.quarantine}." if self.quarantine else "")] if reasons else []
         )
         rate = f"{sum(self.rows.values()):,} rows in {self.seconds:.1f} s ({self.rows_per_second:,.0f} rows/s)."
-        return "\n".join([*table, *files, *bad, rate])
+        return "\n".join([*self.drift, *table, *files, *bad, rate])

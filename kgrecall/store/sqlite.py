@@ -12,7 +12,7 @@ import pyarrow as pa
 from kgrecall.errors import ConfigError, NotBuilt, Shown, StoreConflict, StoreUnavailable
 from kgrecall.schema import GraphSchema
 from kgrecall.store import checks, sqlite_format, sqlite_layout, sqlite_read, sqlite_write
-from kgrecall.store.base import Direction, Ragged, WriteStats
+from kgrecall.store.base import Direction, Keep, Ragged, WriteStats
 from kgrecall.store.sqlite_connection import MEMORY, Connections
 from kgrecall.store.sqlite_journal import SqliteJournal
 from kgrecall.store.sqlite_keys import KeyLookup
@@ -44,7 +44,7 @@ class SqliteStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        shared = {"transactions", "since"}
+        shared = {"since", "journal", "keep"}
         return frozenset(shared if self._connections.in_memory else shared | {"persistent", "concurrent_readers"})
 
     def __repr__(self) -> str:
@@ -66,23 +66,31 @@ class SqliteStore:
         with self._connections.reading() as connection:
             return self._schema_in(connection)
 
-    def upsert_nodes(self, label: str, keys: pa.StringArray, columns: Mapping[str, pa.Array]) -> WriteStats:
+    def upsert_nodes(
+        self, label: str, keys: pa.StringArray, columns: Mapping[str, pa.Array], *, keep: Keep = "last"
+    ) -> WriteStats:
         with self._connections.writing() as connection:
             schema = self._schema_in(connection)
             checks.check_node_batch(schema, label, keys, columns)
-            stats = sqlite_write.upsert_nodes(connection, label, schema.node(label), keys, columns)
+            stats = sqlite_write.upsert_nodes(connection, label, schema.node(label), keys, columns, keep)
             if stats.written:
                 _advance(connection)
             return stats
 
     def upsert_edges(
-        self, edge_type: str, sources: pa.StringArray, targets: pa.StringArray, columns: Mapping[str, pa.Array]
+        self,
+        edge_type: str,
+        sources: pa.StringArray,
+        targets: pa.StringArray,
+        columns: Mapping[str, pa.Array],
+        *,
+        keep: Keep = "last",
     ) -> WriteStats:
         with self._connections.writing() as connection:
             schema = self._schema_in(connection)
             checks.check_edge_batch(schema, edge_type, sources, targets, columns)
-            spec, seq = schema.edge(edge_type), _next(connection)
-            stats = sqlite_write.upsert_edges(connection, self._lookup, edge_type, spec, (sources, targets), columns, seq)
+            spec, seq, ends = schema.edge(edge_type), _next(connection), (sources, targets)
+            stats = sqlite_write.upsert_edges(connection, self._lookup, edge_type, spec, ends, columns, keep, seq)
             if stats.written:
                 _advance(connection)
             return stats
@@ -153,6 +161,14 @@ class SqliteStore:
     def journal(self) -> SqliteJournal:
         """The lock and the notes of an import; see :mod:`kgrecall.store.journal`."""
         return SqliteJournal(self._connections)
+
+    def compact(self) -> None:
+        """Rewrite the file: freed space is given back, and no byte of what was deleted stays behind.
+
+        Raises:
+            StoreConflict: somebody else uses the file.
+        """
+        self._connections.rewrite()
 
     def close(self) -> None:
         self._connections.close()

@@ -81,6 +81,24 @@ class Connections:
             finally:
                 connection.close()
 
+    def rewrite(self) -> None:
+        """Write the whole database anew, so that nothing deleted remains in the file or its log.
+
+        Raises:
+            StoreConflict: somebody else uses the file.
+        """
+        with self._exclusive(), translated(self.path):
+            connection = self._own(create=False)
+            connection.execute("VACUUM")
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise StoreConflict(
+                self.path,
+                expected="no other reader or writer",
+                got=Shown("one that still reads an older state"),
+                remedy="Close the other connections and try again.",
+            )
+
     def close(self) -> None:
         """Close the connections of all threads."""
         self.closed = True

@@ -22,7 +22,7 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE _importer(token TEXT PRIMARY KEY, pid INTEGER, started TEXT, host TEXT, since TEXT, seen REAL)"
         " WITHOUT ROWID",
         "CREATE TABLE _finished(n INTEGER PRIMARY KEY, digest BLOB NOT NULL, missing_source BLOB NOT NULL,"
-        " missing_target BLOB NOT NULL, seq INTEGER NOT NULL)",
+        " missing_target BLOB NOT NULL, conflicts BLOB NOT NULL, seq INTEGER NOT NULL)",
     ),
 )
 """``_STEPS[v]`` turns the layout of version v into that of version v + 1."""

@@ -42,9 +42,10 @@ class SqliteJournal:
     def note(self, n: int, finished: Finished) -> None:
         with self._connections.writing() as connection:
             self._touch(connection)
-            values = (n, finished.digest, _pack(finished.missing_source), _pack(finished.missing_target))
+            positions = (finished.missing_source, finished.missing_target, finished.conflicts)
+            values = (n, finished.digest, *map(_pack, positions), read_counter(connection, "seq"))
             connection.execute("DELETE FROM _finished WHERE n >= ?", (n,))
-            connection.execute("INSERT INTO _finished VALUES(?, ?, ?, ?, ?)", (*values, read_counter(connection, "seq")))
+            connection.execute("INSERT INTO _finished VALUES(?, ?, ?, ?, ?, ?)", values)
 
     def release(self, *, complete: bool) -> None:
         _at_work.discard(self._token)
@@ -61,11 +62,12 @@ class SqliteJournal:
 
 
 def _finished(connection: sqlite3.Connection) -> list[Finished]:
-    rows = connection.execute("SELECT digest, missing_source, missing_target, seq FROM _finished ORDER BY n").fetchall()
-    if not rows or rows[-1][3] != read_counter(connection, "seq"):
+    columns = "digest, missing_source, missing_target, conflicts, seq"
+    rows = connection.execute(f"SELECT {columns} FROM _finished ORDER BY n").fetchall()
+    if not rows or rows[-1][-1] != read_counter(connection, "seq"):
         connection.execute("DELETE FROM _finished")
         return []
-    return [Finished(digest, _unpack(source), _unpack(target)) for digest, source, target, _ in rows]
+    return [Finished(digest, *map(_unpack, positions)) for digest, *positions, _ in rows]
 
 
 def _pack(positions: IntArray) -> bytes:

@@ -4,38 +4,45 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from kgrecall.schema import EdgeTypeSpec, NodeType, PropertyType
-from kgrecall.store.base import WriteStats
+from kgrecall.store.base import Keep, WriteStats
 from kgrecall.store.latest import codes, event_times, last_of_equal
+from kgrecall.store.sqlite_conflict import Target, rounds
 from kgrecall.store.sqlite_keys import KeyLookup
 from kgrecall.store.sqlite_layout import create_reverse_index, edge_table, node_table, quoted, relations
 from kgrecall.store.sqlite_values import to_sql
 from kgrecall.types import IntArray
 
+Cell = tuple[pa.Array, PropertyType]
+"""A whole column of a batch and how it is stored."""
 _CHUNK = 65_536
 """Rows that are turned into Python objects at a time."""
 
 
 def upsert_nodes(
-    connection: sqlite3.Connection, label: str, spec: NodeType, keys: pa.StringArray, columns: Mapping[str, pa.Array]
+    connection: sqlite3.Connection,
+    label: str,
+    spec: NodeType,
+    keys: pa.StringArray,
+    columns: Mapping[str, pa.Array],
+    keep: Keep,
 ) -> WriteStats:
     """Rows go in sorted by id, so that the index grows at neighbouring places."""
-    rows = last_of_equal([codes(keys)])
-    rows = rows[pc.sort_indices(keys.take(pa.array(rows))).to_numpy()]
-    names = list(columns)
-    marks = ", ".join("?" * (1 + len(names)))
-    into = ", ".join(["id", *map(quoted, names)])
-    statement = f"INSERT INTO {node_table(label)}({into}) VALUES({marks}) ON CONFLICT(id) {_on_conflict(names)}"
-    before = connection.total_changes
-    _insert(connection, statement, rows, [(keys, "string"), *((columns[n], spec.properties[n]) for n in names)], ())
-    written = connection.total_changes - before
-    return WriteStats(written, len(keys) - written)
+    target = Target(node_table(label), ("id",), tuple(map(quoted, columns)))
+    cells: list[Cell] = [(keys, "string"), *((values, spec.properties[name]) for name, values in columns.items())]
+    by_id = pc.rank(keys, tiebreaker="dense").to_numpy().astype(np.int64)
+    records = _Records(np.arange(len(keys)), [by_id], None, cells)
+    written, conflicts = _write(connection, target, records, keep, None)
+    return WriteStats(written, len(keys) - written - len(conflicts), conflicts=conflicts)
 
 
 def upsert_edges(
@@ -45,32 +52,71 @@ def upsert_edges(
     spec: EdgeTypeSpec,
     ends: tuple[pa.StringArray, pa.StringArray],
     columns: Mapping[str, pa.Array],
+    keep: Keep,
     seq: int,
 ) -> WriteStats:
     """Rows go in sorted by their key, because the table is clustered by it; ``seq`` marks the rows that change."""
     src, dst = (lookup.positions(connection, label, ids) for label, ids in zip((spec.source, spec.target), ends, strict=True))
     present = np.flatnonzero((src >= 0) & (dst >= 0))
-    src_here, dst_here = pa.array(src), pa.array(dst)
-    key = spec.edge_key
-    parts = [*_packed(src[present], dst[present]), *(codes(columns[k])[present] for k in key)]
+    key, others = spec.edge_key, [name for name in columns if name not in spec.edge_key]
     times = event_times(spec, columns)
-    rows = present[last_of_equal(parts, None if times is None else times[present])]
-    names = list(columns)
-    others = [n for n in names if n not in key]
-    into = ", ".join(["src", "dst", *map(quoted, names), "seq"])
-    marks = ", ".join("?" * (3 + len(names)))
-    conflict = ", ".join(["src", "dst", *map(quoted, key)])
-    newest = spec.time if spec.time in others else None
-    statement = (
-        f"INSERT INTO {edge_table(edge_type)}({into}) VALUES({marks})"
-        f" ON CONFLICT({conflict}) {_on_conflict(others, newest=newest, stamp='seq')}"
+    target = Target(
+        edge_table(edge_type),
+        ("src", "dst", *map(quoted, key)),
+        tuple(map(quoted, others)),
+        time=None if times is None else quoted(spec.time or ""),
+        stamp="seq",
     )
-    before = connection.total_changes
-    cells: list[tuple[pa.Array, PropertyType]] = [(src_here, "integer"), (dst_here, "integer")]
-    _insert(connection, statement, rows, [*cells, *((columns[n], spec.properties[n]) for n in names)], (seq,))
-    written = connection.total_changes - before
-    missing_source, missing_target = np.flatnonzero(src < 0), np.flatnonzero(dst < 0)
-    return WriteStats(written, len(present) - written, missing_source, missing_target)
+    records = _Records(
+        present,
+        [*_packed(src[present], dst[present]), *(codes(columns[name])[present] for name in key)],
+        None if times is None else times[present],
+        [
+            (pa.array(src), "integer"),
+            (pa.array(dst), "integer"),
+            *((columns[name], spec.properties[name]) for name in (*key, *others)),
+        ],
+    )
+    written, conflicts = _write(connection, target, records, keep, seq)
+    unchanged = len(present) - written - len(conflicts)
+    return WriteStats(written, unchanged, np.flatnonzero(src < 0), np.flatnonzero(dst < 0), conflicts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """The rows of a batch that may be written: their positions, sort keys and times (parallel), and all cells of the batch."""
+
+    rows: IntArray
+    parts: Sequence[NDArray[Any]]
+    times: IntArray | None
+    cells: Sequence[Cell]
+
+
+def _write(
+    connection: sqlite3.Connection, target: Target, records: _Records, keep: Keep, stamp: int | None
+) -> tuple[int, IntArray]:
+    """How many rows were new or changed, and the positions of those that contradict (only if ``keep`` is "error")."""
+    order = (records.parts, records.times)
+    turns = [last_of_equal(*order)] if keep == "last" else rounds(*order)
+    statement, written = target.upsert(keep), 0
+    conflicts = [np.empty(0, np.int64)]
+    for turn in turns:
+        rows = records.rows[turn]
+        for chunk in (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)):
+            lists = _values(records.cells, chunk)
+            if keep == "error" and len(bad := target.contradictions(connection, chunk, lists)):
+                conflicts.append(bad)
+                lists = _values(records.cells, np.setdiff1d(chunk, bad))
+            before = connection.total_changes
+            stamps = () if stamp is None else (repeat(stamp),)
+            connection.executemany(statement, zip(*lists, *stamps, strict=False))
+            written += connection.total_changes - before
+    return written, np.sort(np.concatenate(conflicts))
+
+
+def _values(cells: Sequence[Cell], rows: IntArray) -> list[list[Any]]:
+    at = pa.array(rows)
+    return [to_sql(values.take(at), kind) for values, kind in cells]
 
 
 def delete_nodes(connection: sqlite3.Connection, lookup: KeyLookup, label: str, keys: pa.StringArray) -> int:
@@ -102,32 +148,6 @@ def delete_edges(
     return connection.total_changes - before
 
 
-def _on_conflict(names: Sequence[str], *, newest: str | None = None, stamp: str | None = None) -> str:
-    """Update only rows that differ; with ``newest``, only by a record whose time is not before the stored one."""
-    if not names:
-        return "DO NOTHING"
-    columns = [quoted(n) for n in names]
-    update = ", ".join(f"{c} = excluded.{c}" for c in [*columns, *([stamp] if stamp else [])])
-    differs = " OR ".join(f"excluded.{c} IS NOT {c}" for c in columns)
-    if newest is None:
-        return f"DO UPDATE SET {update} WHERE {differs}"
-    time = quoted(newest)
-    return f"DO UPDATE SET {update} WHERE ({differs}) AND ({time} IS NULL OR excluded.{time} >= {time})"
-
-
 def _packed(src: IntArray, dst: IntArray) -> list[IntArray]:
     """Both positions in one number, as long as they are below 2^31: a sort key less."""
     return [(src << 32) | dst] if max(src.max(initial=0), dst.max(initial=0)) < 2**31 else [src, dst]
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    statement: str,
-    rows: IntArray,
-    cells: Sequence[tuple[pa.Array, PropertyType]],
-    constants: tuple[int, ...],
-) -> None:
-    for start in range(0, len(rows), _CHUNK):
-        chosen = pa.array(rows[start : start + _CHUNK])
-        lists = [to_sql(values.take(chosen), kind) for values, kind in cells]
-        connection.executemany(statement, zip(*lists, *map(repeat, constants), strict=False))
