@@ -9,3 +9,7 @@ CREATE CONSTRAINT genre_id IF NOT EXISTS FOR (n:Genre) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT tag_id IF NOT EXISTS FOR (n:Tag) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT occupation_id IF NOT EXISTS FOR (n:Occupation) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT entity_id IF NOT EXISTS FOR (n:Entity) REQUIRE n.id IS UNIQUE;
+
+// kgrecall's own bookkeeping: the schema and the write counters.
+CREATE CONSTRAINT kgrecall_meta IF NOT EXISTS FOR (n:_KGRecall) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT kgrecall_lane IF NOT EXISTS FOR (n:_KGRecallLane) REQUIRE n.id IS UNIQUE;

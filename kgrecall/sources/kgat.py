@@ -1,13 +1,14 @@
-"""The text files of KGAT and its successors: numbers separated by spaces, without a header.
+"""The text files of KGAT and its successors: ids separated by spaces, without a header.
 
-- ``train.txt``, ``test.txt``: ``user item item ...``, columns ``user``, ``item`` and ``split`` (the file's name: "train").
+- ``train.txt``, ``test.txt``: ``user item item ...``, columns ``user``, ``item``, ``position`` (the item's place in the line,
+  from 1) and ``split`` (the file's name: "train"). Files of sequences by other names look the same.
 - ``kg_final.txt``: ``head relation tail``, columns of these names; ``relation`` is the name from ``relation_list.txt`` when
   that file lies beside it, else the number.
 - ``user_list.txt``, ``item_list.txt``, ``entity_list.txt``, ``relation_list.txt``: a header (``org_id remap_id ...``) names
   the columns; the first one may contain spaces.
 
-Entity i is item i as long as i is smaller than the number of items. These sets repeat themselves; duplicates are removed
-and counted, which needs the whole file in memory (24 bytes a row).
+Ids are mostly numbers, but any text without blanks will do. Entity i is item i as long as i is smaller than the number of
+items. These sets repeat themselves; duplicates are removed and counted, which needs the whole file in memory.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from kgrecall.sources.streams import text_chunks
 
 _LINES = Dialect(b" ", None)
 _TRIPLE = ("head", "relation", "tail")
-_PAIR = ("user", "item", "split")
+_PAIR = ("user", "item", "position", "split")
+_OF_PAIR = ("user", "item")
 
 
 class KgatSource:
@@ -53,7 +55,7 @@ class KgatSource:
         """Names of the columns of a list file; () for files of numbers."""
         head, _ = next(text_chunks(self.path, self.mapping.encoding, 1 << 16), (b"", 0.0))
         words = head.lstrip().split(b"\n", 1)[0].decode("utf-8", "replace").split()
-        return () if not words or re.fullmatch(r"-?\d+", words[0]) else tuple(words)
+        return tuple(words) if "remap_id" in words else ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,8 +79,8 @@ class KgatSource:
         if not parts:
             return
         table = pl.concat(parts)
-        key = [name for name in self.columns if name != "split"]
-        distinct = table.unique(subset=key, keep="first", maintain_order=True)
+        key = _OF_PAIR if self.columns == _PAIR else self.columns
+        distinct = table.unique(subset=list(key), keep="first", maintain_order=True)
         self.duplicates = len(table) - len(distinct)
         if not set(columns).issuperset(key):
             distinct = distinct.unique(subset=list(columns), keep="first", maintain_order=True)
@@ -105,23 +107,21 @@ class KgatSource:
 
     def _split_triples(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRows]]:
         ragged = frame.filter(pl.col("words").list.len() != 3)
-        cells = frame.filter(pl.col("words").list.len() == 3).with_columns(
+        triples = frame.filter(pl.col("words").list.len() == 3).with_columns(
             pl.col("words").list.get(i).alias(name) for i, name in enumerate(_TRIPLE)
         )
-        good, bad = _integers(cells, _TRIPLE)
-        if len(ragged):
-            bad.append(BadRows(ragged["row"].to_numpy(), Reason.RAGGED_ROW, ragged["line"].to_list()))
-        names = self._relation_names
-        return good.with_columns(pl.col("relation").cast(pl.String).replace(names)), bad
+        bad = BadRows(ragged["row"].to_numpy(), Reason.RAGGED_ROW, ragged["line"].to_list())
+        named = triples.with_columns(pl.col("relation").replace(self._relation_names))
+        return named, [bad] if len(ragged) else []
 
     def _split_pairs(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRows]]:
-        pairs = (
-            frame.with_columns(pl.col("words").list.first().alias("user"), pl.col("words").list.slice(1).alias("item"))
-            .explode("item")
-            .filter(pl.col("item").is_not_null())
+        lines = frame.with_columns(
+            pl.col("words").list.first().alias("user"),
+            pl.col("words").list.slice(1).alias("item"),
+            pl.int_ranges(1, pl.col("words").list.len()).alias("position"),
+            pl.lit(self.path.name.split(".")[0]).alias("split"),
         )
-        good, bad = _integers(pairs, ("user", "item"))
-        return good.with_columns(pl.lit(self.path.name.split(".")[0]).alias("split")), bad
+        return lines.filter(pl.col("words").list.len() > 1).explode("item", "position"), []
 
     @cached_property
     def _relation_names(self) -> dict[str, str]:
@@ -139,18 +139,6 @@ class KgatSource:
                 names.update(zip(*cells, strict=True))
         short = {number: re.split("[/#]", name)[-1] for number, name in names.items()}
         return short if len(set(short.values())) == len(set(names.values())) and all(short.values()) else names
-
-
-def _integers(frame: pl.DataFrame, names: Sequence[str]) -> tuple[pl.DataFrame, list[BadRows]]:
-    """Columns of text as whole numbers, rows with anything else set aside."""
-    numbers = frame.with_columns(pl.col(name).cast(pl.Int64, strict=False).alias(f"{name}#") for name in names)
-    bad: list[BadRows] = []
-    for name in names:
-        odd = numbers.filter(pl.col(f"{name}#").is_null())
-        if len(odd):
-            bad.append(BadRows(odd["row"].to_numpy(), Reason.NOT_AN_INTEGER, odd[name].to_list(), name))
-            numbers = numbers.filter(pl.col(f"{name}#").is_not_null())
-    return numbers.with_columns(pl.col(f"{name}#").alias(name) for name in names), bad
 
 
 def _batches(table: pl.DataFrame, columns: Sequence[str], header: int, batch_rows: int) -> Iterator[RawBatch]:

@@ -136,7 +136,7 @@ def read_tables(
     """
     folder = Path(folder)
     files = [
-        PlannedFile(mapping, _checked(_OPENERS[mapping.format](path, _name(path, folder), mapping, _wanted(mapping)), mapping))
+        PlannedFile(mapping, _checked(open_source(path, _name(path, folder), mapping, _wanted(mapping)), mapping))
         for mapping in _files_of(schema)
         for path in _paths(folder, mapping)
     ]
@@ -168,6 +168,18 @@ def from_tables(
                 "tables", expected=f"one called {mapping.path!r}", got=list(tables), remedy=nearest(mapping.path, tables)
             )
     return TableReader(files, schema, Quarantine(quarantine, limits), batch_rows=batch_rows, progress=progress)
+
+
+def open_source(path: Path, name: str, mapping: FileMapping, wanted: Iterable[str] = ()) -> TableSource:
+    """The reader of one file, by the format of its mapping.
+
+    Args:
+        path: the file.
+        name: what origins and reports call it.
+        mapping: format and dialect.
+        wanted: columns that will be asked for; they help where a file does not say what it is.
+    """
+    return _OPENERS[mapping.format](path, name, mapping, wanted)
 
 
 def _files_of(schema: GraphSchema) -> tuple[FileMapping, ...]:
