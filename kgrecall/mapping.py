@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -19,7 +20,7 @@ class Column(_Strict):
 
     column: str
     """Name of the column in the file (for files without a header: ``column_1``, ``column_2``, ...)."""
-    separator: str | None = None
+    separator: str | None = Field(default=None, min_length=1)
     """The cell holds a list, cut at this text (``A|B``)."""
     unit: TimeUnit | None = None
     """For times: seconds, milliseconds or microseconds since 1970 UTC, or ISO 8601 text. None: detected per file."""
@@ -27,6 +28,13 @@ class Column(_Strict):
     """IANA zone of ISO 8601 times that carry no offset ("Europe/Berlin"); without it such a time is a bad cell."""
     prefix: str = ""
     """Put before every id from this column, to keep two id spaces apart in one label."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        if value is not None and value not in zoneinfo.available_timezones():
+            raise ValueError('an IANA zone such as "Europe/Berlin" or "UTC"')
+        return value
 
 
 def _as_column(value: object) -> object:
@@ -42,6 +50,13 @@ class NodeMapping(_Strict):
     """Property of the schema -> column of the file."""
 
     _id = field_validator("id", mode="before")(_as_column)
+
+    @field_validator("id")
+    @classmethod
+    def _one_id(cls, value: Column) -> Column:
+        if value.separator is not None:
+            raise ValueError("one id per row, without a separator")
+        return value
 
     @field_validator("properties", mode="before")
     @classmethod
@@ -73,7 +88,7 @@ class FileMapping(_Strict):
     path: str
     """Relative to the data folder; may be a glob (``events/*.csv.gz``)."""
     format: FileFormat = "delimited"
-    delimiter: str | None = None
+    delimiter: str | None = Field(default=None, min_length=1)
     """For ``delimited``; None: detected from the first line. May be longer than one character (``::``)."""
     quote: str | None = '"'
     """Quote character of ``delimited`` files; None (``quote = ""`` in TOML) when quotes are ordinary text."""
