@@ -10,6 +10,7 @@ import sys
 # isort: off
 # The commands register themselves when they are imported: this is their order in --help.
 from kgrecall.cli import files  # noqa: F401
+from kgrecall.cli import database  # noqa: F401
 from kgrecall.cli import engine  # noqa: F401
 from kgrecall.cli import demo  # noqa: F401
 from kgrecall.cli import doctor  # noqa: F401

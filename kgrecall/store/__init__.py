@@ -16,13 +16,16 @@ def open_store(url: str | Path) -> GraphStore:
 
     Args:
         url: a file (``"shop.sqlite"``, ``"sqlite:///data/shop.sqlite"``), made by the first import; ``":memory:"`` for a graph
-            that ends with the process; or a Neo4j server (``"neo4j://localhost:7687"``, ``"bolt://..."``).
+            that ends with the process; or a Neo4j server (``"neo4j://localhost:7687"``, ``"bolt://..."``), the bare word
+            ``"neo4j"`` being the local one that ``kgrecall neo4j start`` runs.
 
     Raises:
         ConfigError: the address names no known kind of store.
         StoreUnavailable: the file or the server cannot be opened.
     """
     text = str(url)
+    if text == "neo4j":
+        return _open_local()
     scheme = urlsplit(text).scheme if "://" in text else "sqlite"
     if scheme in _NEO4J:
         from kgrecall.store.neo4j import Neo4jStore
@@ -38,3 +41,11 @@ def open_store(url: str | Path) -> GraphStore:
         got=text,
         remedy="Check the part before ://.",
     )
+
+
+def _open_local() -> GraphStore:
+    from kgrecall.store.neo4j import Neo4jStore
+    from kgrecall.store.neo4j_server import local_server
+
+    server = local_server()
+    return Neo4jStore.connect(server.uri, server.user, server.password)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from kgrecall.store.neo4j_values import edge_batches, node_batches, ragged
 
 _UNBORN = "empty-0"
 """The version of a database that no schema was applied to."""
+_WRITTEN = re.compile(r"\d+:\d+(\.\d+:\d+)*")
 
 
 class Neo4jStore:
@@ -182,7 +184,7 @@ class Neo4jStore:
 
     def _read_version(self, run: Run) -> str:
         meta = self._read_meta(run)
-        numbers = ".".join(str(number) for _, number in run(cypher.READ_LANES))
+        numbers = ".".join(f"{lane}:{number}" for lane, number in run(cypher.READ_LANES) if number)
         return f"{meta.store}-{numbers}" if meta else _UNBORN
 
     def _count(self, statement: str) -> int:
@@ -196,17 +198,13 @@ class Neo4jStore:
             self._constrained |= unseen
 
     def _lane_numbers(self, version: str) -> list[int]:
-        """The number of each lane at a version of this database."""
-        store, _, numbers = version.rpartition("-")
+        """The number of each lane at a version of this database, ``store-lane:number.lane:number``."""
+        store, _, written = version.rpartition("-")
         if version == _UNBORN:
             return [-1] * cypher.LANES
-        parts = numbers.split(".")
-        if (
-            len(parts) == cypher.LANES
-            and all(part.isdecimal() for part in parts)
-            and store == self.version().rpartition("-")[0]
-        ):
-            return [int(part) for part in parts]
-        raise ConfigError(
-            "since", expected="a version() of this very store", got=version, remedy="Leave it out to read all edges."
-        )
+        if _WRITTEN.fullmatch(written) is None or store != self.version().rpartition("-")[0]:
+            raise ConfigError(
+                "since", expected="a version() of this very store", got=version, remedy="Leave it out to read all edges."
+            )
+        known = dict(part.split(":") for part in written.split("."))
+        return [int(known.get(str(lane), 0)) for lane in range(cypher.LANES)]

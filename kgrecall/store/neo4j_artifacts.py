@@ -31,6 +31,7 @@ _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 _VERSION = re.compile(r"\d{1,4}\.\d{1,2}\.\d{1,3}")
 _FETCH_SECONDS = 900
+_PLACES = ("usr/lib/jvm/*/bin/java", "opt/java/*/bin/java", "Library/Java/JavaVirtualMachines/*/Contents/Home/bin/java")
 
 
 def cache_folder() -> Path:
@@ -53,12 +54,8 @@ def _javas() -> Iterator[Path]:
         yield Path(home) / "bin" / "java"
     if found := shutil.which("java"):
         yield Path(found)
-    for pattern in (
-        "/usr/lib/jvm/*/bin/java",
-        "/opt/java/*/bin/java",
-        "/Library/Java/JavaVirtualMachines/*/Contents/Home/bin/java",
-    ):
-        yield from sorted(Path("/").glob(pattern[1:]))
+    for pattern in _PLACES:
+        yield from sorted(Path("/").glob(pattern))
 
 
 def _release(java: Path) -> int | None:

@@ -108,6 +108,20 @@ def find_server(home: Path | None = None) -> LocalServer | None:
     return server if server and _runs(server) and _answers(server) else None
 
 
+def local_server() -> LocalServer:
+    """The server of :func:`default_home`, which ``kgrecall neo4j start`` runs.
+
+    Raises:
+        StoreUnavailable: it does not run.
+    """
+    server = find_server()
+    if server is None:
+        raise StoreUnavailable(
+            "local Neo4j server", expected="it to run", got=Shown("no answer"), remedy="Start it with `kgrecall neo4j start`."
+        )
+    return server
+
+
 def stop_server(home: Path | None = None) -> bool:
     """End the server of ``home`` in order; its data stays. False when none was running.
 

@@ -350,3 +350,22 @@ class TestLive:
             since = now
         assert store.count_edges("RATED") == len(known)
         assert list(store.scan_edges("RATED", [], since=since)) == []
+
+
+class TestShippedCypher:
+    @pytest.mark.parametrize("name", ["constraints.cypher", "indexes.cypher"])
+    def test_every_statement_may_be_run_again(self, neo4j_store: Neo4jStore, cypher: Cypher, name: str) -> None:
+        lines = (MAPPINGS.parent / name).read_text().splitlines()
+        text = "\n".join(line for line in lines if not line.startswith("//"))
+        for _ in range(2):
+            for statement in filter(None, map(str.strip, text.split(";"))):
+                cypher(statement)
+        for (index,) in cypher("SHOW INDEXES YIELD name, owningConstraint WHERE owningConstraint IS NULL RETURN name"):
+            cypher(f"DROP INDEX `{index}`")
+        neo4j_store.apply_schema(GraphSchema.load(MAPPINGS / "shop.toml"))
+
+    def test_the_constraints_are_those_that_the_mappings_need(self) -> None:
+        text = (MAPPINGS.parent / "constraints.cypher").read_text()
+        named = set(re.findall(r"FOR \(n:(\w+)\) REQUIRE n\.id IS UNIQUE", text))
+        labels = {label for path in MAPPINGS.glob("*.toml") for label in GraphSchema.load(path).nodes}
+        assert named == labels | set(statements.META_LABELS)

@@ -1,0 +1,80 @@
+"""``export`` and ``neo4j``: the graph in and out of a database, and a local database to try it with."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kgrecall.cli.app import app
+from kgrecall.cli.files import Json, Store
+
+server = typer.Typer(no_args_is_help=True, help="A local Neo4j server: start it, ask for it, stop it.")
+app.add_typer(server, name="neo4j")
+
+
+class Format(StrEnum):
+    """What ``export`` can write."""
+
+    NEO4J_ADMIN = "neo4j-admin"
+
+
+@app.command()
+def export(
+    store: Store,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder.")],
+    format: Annotated[Format, typer.Option(help="CSV files for `neo4j-admin database import full`.")] = Format.NEO4J_ADMIN,
+    json: Json = False,
+) -> None:
+    """Write the whole graph as files, for the fastest first load of a large Neo4j database."""
+    from kgrecall.cli.console import print_json, progress_bars
+    from kgrecall.store import open_store
+    from kgrecall.store.neo4j_admin import export_for_admin
+
+    graph = open_store(store)
+    try:
+        with progress_bars() as progress:
+            written = export_for_admin(graph, out, progress=progress)
+    finally:
+        graph.close()
+    if json:
+        print_json({"folder": out, "nodes": written.nodes, "edges": written.edges, "arguments": written.arguments})
+        return
+    print(f"{sum(written.nodes.values()):,} nodes and {sum(written.edges.values()):,} edges in {out}")
+    print(f"now, with the database stopped: cd {out} && neo4j-admin database import full neo4j @import.args")
+
+
+@server.command()
+def start() -> None:
+    """Start it, from Maven artifacts or in Docker, unless it runs; the data stay in the cache folder between runs."""
+    from kgrecall.store.neo4j_server import start_server
+
+    running = start_server()
+    print(f"Neo4j {running.version} at {running.uri}, data in {running.home}")
+    print("use it as: --store neo4j")
+    print(f"user {running.user}, password in {Path(running.home) / 'server.json'}; stop it with: kgrecall neo4j stop")
+
+
+@server.command()
+def status(json: Json = False) -> None:
+    """Whether it runs, and where."""
+    from kgrecall.cli.console import print_json
+    from kgrecall.store.neo4j_server import find_server, missing_parts
+
+    running = find_server()
+    if json:
+        print_json({"running": running is not None, "uri": running.uri if running else None, "missing": missing_parts()})
+    elif running:
+        print(f"Neo4j {running.version} at {running.uri}, data in {running.home}")
+    else:
+        print(f"not running; {missing_parts() or 'start it with: kgrecall neo4j start'}")
+
+
+@server.command()
+def stop() -> None:
+    """Stop it in order; the data stay."""
+    from kgrecall.store.neo4j_server import stop_server
+
+    print("stopped" if stop_server() else "it was not running")
