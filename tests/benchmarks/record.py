@@ -118,7 +118,7 @@ def record(
         raise ConfigError(f"value of {metric}", expected="a finite number", got=value, remedy="A failed run is no figure.")
     figure = Figure(
         **names,
-        value=float(value),
+        value=float(f"{value:.7g}"),
         unit=unit,
         seed=seed,
         seconds=None if seconds is None else round(float(seconds), 4),

@@ -89,7 +89,7 @@ def _segments(test: Evaluation, history: Interactions, measure: Measure) -> dict
 
 
 def record_result(task: Task, result: SystemResult) -> None:
-    """Append every figure of a system, one line per measure and seed."""
+    """Append every figure of a system, one line per measure and seed; the settings stand in the first line of a seed."""
     config = dict(result.chosen.params)
     if result.chosen.value is not None:
         config |= {
@@ -98,8 +98,8 @@ def record_result(task: Task, result: SystemResult) -> None:
             "search CPU s": round(result.chosen.seconds, 1),
         }
     for seed in result.seeds:
-        for metric, value, unit in _figures(task, seed):
-            _record(task, result.system, metric, value, unit, seed, config)
+        for i, (metric, value, unit) in enumerate(_figures(task, seed)):
+            _record(task, result.system, metric, value, unit, seed, config if i == 0 else {})
 
 
 def _figures(task: Task, seed: SeedResult) -> Iterator[tuple[str, float, str]]:
