@@ -42,6 +42,7 @@ $(VENV)/.ready-test: pyproject.toml constraints.txt | $(PY)
 	$(call install,test)
 
 demo: $(VENV)/.ready-demo
+	$(if $(filter neo4j,$(STORE)),$(PY) -m kgrecall neo4j start)
 	$(PY) -m kgrecall demo $(if $(STORE),--store $(STORE))
 
 test: $(VENV)/.ready-test

@@ -80,7 +80,14 @@ class Neo4jStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"since", "journal", "persistent", "concurrent_readers", "parallel_writes"})
+        return frozenset(
+            {"since", "journal", "persistent", "concurrent_readers", "parallel_writes", "vector_index", "fulltext_index"}
+        )
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, for what else this room keeps in the database: vectors, full text, live walks."""
+        return self._connection
 
     @property
     def retries(self) -> Mapping[str, int]:

@@ -1,0 +1,151 @@
+"""Vectors, full text and live walks inside the database, beside the exact answers of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from kgrecall.errors import ConfigError, ShapeError, Unsupported
+from kgrecall.index.base import ExactIndex, VectorIndex
+from kgrecall.recall.base import QueryBatch
+from kgrecall.recall.vector import VectorChannel, normalised
+from kgrecall.schema import GraphSchema
+from kgrecall.store import neo4j_search
+from kgrecall.store.neo4j import Neo4jStore
+from kgrecall.store.neo4j_search import Neo4jFulltext, Neo4jVectorIndex, as_lucene
+from kgrecall.types import Embeddings
+
+pytestmark = pytest.mark.neo4j
+Cypher = Callable[..., list[list[object]]]
+N, DIM = 600, 16
+IDS = pa.array(sorted(f"i{i:03d}" for i in range(N)))
+SCHEMA = GraphSchema.parse(
+    {
+        "nodes": {
+            "User": {"role": "user"},
+            "Item": {"role": "item", "title": "title", "properties": {"title": "text", "colour": "string"}},
+        },
+        "edges": {"SEEN": {"role": "interaction", "source": "User", "target": "Item"}},
+    }
+)
+
+
+def vectors(n: int, seed: int) -> np.ndarray:
+    return normalised(np.random.default_rng(seed).normal(size=(n, DIM)).astype(np.float32))
+
+
+@pytest.fixture
+def store(neo4j_store: Neo4jStore) -> Neo4jStore:
+    neo4j_store.apply_schema(SCHEMA)
+    neo4j_store.upsert_nodes("Item", IDS, {})
+    return neo4j_store
+
+
+class TestVectors:
+    @pytest.fixture
+    def base(self) -> np.ndarray:
+        return vectors(N, 0)
+
+    @pytest.fixture(params=["exact", "index"])
+    def index(self, request: pytest.FixtureRequest, store: Neo4jStore, base: np.ndarray, monkeypatch) -> Neo4jVectorIndex:  # type: ignore[no-untyped-def]
+        """Both ways of searching: all eligible vectors, and the index of the database."""
+        monkeypatch.setattr(neo4j_search, "_EXACT_BELOW", 10**9 if request.param == "exact" else 0)
+        return Neo4jVectorIndex.build(store, "Item", IDS, base)
+
+    @pytest.mark.parametrize("keep", [1.0, 0.5, 0.05, 0.0])
+    def test_search_agrees_with_the_exact_index(self, index: Neo4jVectorIndex, base: np.ndarray, keep: float) -> None:
+        assert isinstance(index, VectorIndex)
+        queries, k = vectors(20, 1) * 3, 30
+        mask = None if keep == 1 else np.random.default_rng(2).random(N) < keep
+        positions, scores = index.search(queries, k, mask=mask)
+        true, _ = ExactIndex(base).search(queries, k, mask=mask)
+        want = min(k, N if mask is None else int(mask.sum()))
+        assert (positions[:, want:] == -1).all()
+        assert (scores[:, want:] == -np.inf).all()
+        shared = [len(set(a) & set(b)) / max(want, 1) for a, b in zip(positions[:, :want], true[:, :want], strict=True)]
+        assert want == 0 or np.mean(shared) > 0.95
+        assert mask is None or mask[positions[positions >= 0]].all()
+        for query, row, row_scores in zip(queries, positions[:, :want], scores[:, :want], strict=True):
+            assert len(set(row.tolist())) == want
+            np.testing.assert_allclose(row_scores, base[row] @ query, atol=1e-5)
+            assert (np.diff(row_scores) <= 0).all()
+
+    def test_writing_again_replaces_and_zeros_clear(self, store: Neo4jStore, base: np.ndarray) -> None:
+        index = Neo4jVectorIndex.build(store, "Item", IDS, base)
+        before = store.version()
+        changed = base.copy()
+        changed[[7, 8]] = 0
+        index.write(changed)
+        assert index.search(base[[7]], 1)[0][0, 0] != 7
+        assert (index.search(np.zeros((1, DIM), np.float32), 3)[0] == -1).all()
+        assert store.version() == before, "vectors are derived data"
+        wider = Neo4jVectorIndex.build(store, "Item", IDS, np.ones((N, 4), np.float32))
+        assert wider.search(np.ones((1, 4), np.float32), N)[0].max() == N - 1
+
+    def test_the_vector_channel_runs_on_it(self, store: Neo4jStore, base: np.ndarray) -> None:
+        embeddings = Embeddings(users=vectors(3, 5), items=base, item_inputs=base)
+        batch = QueryBatch(
+            num_items=N,
+            user_pos=np.array([0, -1]),
+            history_indptr=np.array([0, 0, 2]),
+            history_pos=np.array([3, 4], np.int32),
+            history_weight=np.ones(2, np.float32),
+            exclude_indptr=np.array([0, 1, 3]),
+            exclude_pos=np.array([9, 3, 4], np.int32),
+        )
+        live = VectorChannel(Neo4jVectorIndex.build(store, "Item", IDS, base), embeddings, name="neo4j_vector")
+        exact = VectorChannel(ExactIndex(base), embeddings)
+        ours, theirs = live.recall(batch, 20), exact.recall(batch, 20)
+        assert live.name == "neo4j_vector"
+        np.testing.assert_array_equal(ours.positions, theirs.positions)
+        np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-5)
+
+    def test_what_it_cannot_do(self, store: Neo4jStore, base: np.ndarray) -> None:
+        with pytest.raises(ConfigError, match="property of its own"):
+            Neo4jVectorIndex(store, "Item", IDS, DIM, name="colour")
+        index = Neo4jVectorIndex(store, "Item", IDS, DIM)
+        with pytest.raises(ShapeError, match="one row per id"):
+            index.write(base[1:])
+        for change in (lambda: index.add(base), lambda: index.remove(np.array([1]))):
+            with pytest.raises(Unsupported, match="write"):
+                change()
+
+
+class TestFulltext:
+    TITLES = ("The Robot in Space", "Space (1985): +robots?", "Period drama", "drama AND space", "", 'a\\b OR "c"')
+
+    @pytest.fixture
+    def search(self, store: Neo4jStore) -> Neo4jFulltext:
+        store.upsert_nodes("Item", IDS[: len(self.TITLES)], {"title": pa.array(self.TITLES)})
+        index = Neo4jFulltext(store, "Item", IDS)
+        index.build()
+        index.build()
+        return index
+
+    def test_words_are_found_and_ranked(self, search: Neo4jFulltext) -> None:
+        positions, scores = search.search(["robot space", "drama", "nothing like it"], 4)
+        assert set(positions[0, :3].tolist()) == {0, 1, 3}
+        assert positions[0, 0] == 0, "both words"
+        assert sorted(positions[1, :2].tolist()) == [2, 3]
+        assert (positions[2] == -1).all()
+        assert (np.diff(scores[0, :3]) <= 0).all()
+        assert scores[0, 3] == -np.inf
+
+    @pytest.mark.parametrize(
+        "text", ["", "   ", '+-&&||!(){}[]^"~*?:\\/', "AND", "space AND NOT robot", "title:robot", "~", 'a"b']
+    )
+    def test_syntax_in_a_text_is_no_syntax(self, search: Neo4jFulltext, text: str) -> None:
+        positions, _ = search.search([text], 3)
+        assert positions.shape == (1, 3)
+
+    def test_labels_without_text_cannot_be_searched(self, store: Neo4jStore) -> None:
+        with pytest.raises(Unsupported, match="property of type text"):
+            Neo4jFulltext(store, "User", IDS)
+
+
+def test_words_are_quoted() -> None:
+    assert as_lucene('robots (1985) "x" AND y:z*') == '"robots" "1985" "x" "AND" "y" "z"'
+    assert as_lucene(" +- ") == ""
