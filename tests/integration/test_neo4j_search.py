@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.sparse import csr_array
 
-from kgrecall.errors import ConfigError, ShapeError, Unsupported
+from kgrecall.errors import ConfigError, SchemaError, ShapeError, Unsupported
+from kgrecall.graph.knowledge import Incidence
 from kgrecall.index.base import ExactIndex, VectorIndex
-from kgrecall.recall.base import QueryBatch
+from kgrecall.recall.base import Channel, QueryBatch
+from kgrecall.recall.live import LiveChannel
+from kgrecall.recall.neighbors import NeighborsChannel
+from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.vector import VectorChannel, normalised
 from kgrecall.schema import GraphSchema
 from kgrecall.store import neo4j_search
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j_search import Neo4jFulltext, Neo4jVectorIndex, as_lucene
+from kgrecall.store.neo4j_walk import Neo4jWalk, Neo4jWalkConfig
 from kgrecall.types import Embeddings
 
 pytestmark = pytest.mark.neo4j
@@ -149,3 +156,119 @@ class TestFulltext:
 def test_words_are_quoted() -> None:
     assert as_lucene('robots (1985) "x" AND y:z*') == '"robots" "1985" "x" "AND" "y" "z"'
     assert as_lucene(" +- ") == ""
+
+
+class TestWalks:
+    """The walk in Cypher against the channel on arrays: same relations, same norms, same hubs."""
+
+    RELATIONS = ("MADE_BY", "TAGGED", "SEEN")
+    ITEMS = pa.array(sorted(f"i{i:02d}" for i in range(40)))
+
+    @pytest.fixture
+    def shop(self, neo4j_store: Neo4jStore) -> tuple[Neo4jStore, dict[str, np.ndarray]]:
+        """Forty items with brands (one each), tags (stored from tag to item, one of them a hub) and events of twelve users."""
+        schema = GraphSchema.parse(
+            {
+                "nodes": {"User": {"role": "user"}, "Item": {"role": "item"}, "Brand": {}, "Tag": {}},
+                "edges": {
+                    "MADE_BY": {"source": "Item", "target": "Brand"},
+                    "TAGGED": {"source": "Tag", "target": "Item"},
+                    "SEEN": {
+                        "role": "interaction",
+                        "source": "User",
+                        "target": "Item",
+                        "properties": {"time": "time"},
+                        "key": ["time"],
+                    },
+                    "SEQUEL": {"source": "Item", "target": "Item"},
+                },
+            }
+        )
+        neo4j_store.apply_schema(schema)
+        rng = np.random.default_rng(0)
+        matrices = {
+            "MADE_BY": np.eye(12)[rng.integers(0, 12, 40)],
+            "TAGGED": (rng.random((40, 9)) < 0.2) | (np.arange(9) == 4),
+            "SEEN": rng.random((40, 12)) < 0.2,
+        }
+        neo4j_store.upsert_nodes("Item", self.ITEMS, {})
+        for name, label in zip(self.RELATIONS, ("Brand", "Tag", "User"), strict=True):
+            items, nodes = np.nonzero(matrices[name])
+            ends = self.ITEMS.take(pa.array(items)), pa.array([f"n{n:02d}" for n in nodes])
+            neo4j_store.upsert_nodes(label, ends[1], {})
+            pair = ends if name == "MADE_BY" else ends[::-1]
+            for time in (1, 2) if name == "SEEN" else (0,):
+                columns = {"time": pa.array([time] * len(items))} if name == "SEEN" else {}
+                neo4j_store.upsert_edges(name, *pair, columns)
+        return neo4j_store, matrices
+
+    @pytest.mark.parametrize("weights", [{"MADE_BY": 2.0, "TAGGED": 0.5}, {"MADE_BY": 1.0, "TAGGED": 1.0, "SEEN": 3.0}])
+    def test_scores_are_those_of_the_channel_on_arrays(
+        self, shop: tuple[Neo4jStore, dict[str, np.ndarray]], weights: dict[str, float]
+    ) -> None:
+        store, matrices = shop
+        labels = dict(zip(self.RELATIONS, ("Brand", "Tag", "User"), strict=True))
+        incidences = [
+            Incidence(name, labels[name], csr_array(matrices[name].astype(np.float32)), reverse=name != "MADE_BY")
+            for name in weights
+        ]
+        space = build_node_space(
+            incidences,
+            NodeSpaceConfig(weights=weights, hub_share=0.01, hub_floor=20, never_hubs=("SEEN",) if "SEEN" in weights else ()),
+        )
+        arrays = NeighborsChannel(space, num_users=12)
+        for user, history in ((-1, [3, 17, 30]), (5, [0, 8]), (2, [11])):
+            batch = _one(user, history, weights=np.arange(1, len(history) + 1), excluded=history[:1])
+            expected = arrays.recall(batch, 40)
+            walk = Neo4jWalk(store, self.ITEMS, weights, Neo4jWalkConfig(hub=20))
+            own = f"n{user:02d}" if user >= 0 else None
+            live = LiveChannel(partial(walk.search, user_id=own), name="neo4j_walk").recall(batch, 40)
+            count = int((expected.positions[0] >= 0).sum())
+            assert count > 3
+            order = np.argsort(expected.positions[0][:count])
+            ours = np.argsort(live.positions[0][:count])
+            np.testing.assert_array_equal(live.positions[0][:count][ours], expected.positions[0][:count][order])
+            np.testing.assert_allclose(live.scores[0][:count][ours], expected.scores[0][:count][order], rtol=1e-4)
+            assert (live.positions[0][count:] == -1).all()
+
+    def test_a_mask_is_honoured_by_asking_for_more(self, shop: tuple[Neo4jStore, dict[str, np.ndarray]]) -> None:
+        store, _ = shop
+        walk = Neo4jWalk(store, self.ITEMS)
+        assert isinstance(LiveChannel(walk.search, name="x"), Channel)
+        mask = np.zeros(40, bool)
+        free = LiveChannel(walk.search, name="x").recall(_one(-1, [3, 17], excluded=[]), 40).positions[0]
+        mask[free[free >= 0][-3:]] = True
+        found = LiveChannel(walk.search, name="x").recall(_one(-1, [3, 17], excluded=[], mask=mask), 2).positions[0]
+        assert (found >= 0).all()
+        assert mask[found].all()
+        assert (LiveChannel(walk.search, name="x").recall(_one(-1, [], excluded=[]), 2).positions == -1).all()
+
+    def test_newest_edges_count_at_once(self, shop: tuple[Neo4jStore, dict[str, np.ndarray]]) -> None:
+        store, _ = shop
+        walk = Neo4jWalk(store, self.ITEMS, {"MADE_BY": 1.0})
+        store.upsert_nodes("Brand", pa.array(["new"]), {})
+        before = walk.search(np.array([3], np.int32), np.ones(1, np.float32), np.array([3], np.int32), 40)[0]
+        store.upsert_edges("MADE_BY", pa.array(["i03", "i04"]), pa.array(["new", "new"]), {})
+        after = walk.search(np.array([3], np.int32), np.ones(1, np.float32), np.array([3], np.int32), 40)[0]
+        assert set(after.tolist()) == {*before.tolist(), 4}
+
+    def test_relations_that_cannot_be_walked(self, shop: tuple[Neo4jStore, dict[str, np.ndarray]]) -> None:
+        for relations in ({"SEQUEL": 1.0}, {"MADE_BY": 0.0}):
+            with pytest.raises(ConfigError, match=next(iter(relations))):
+                Neo4jWalk(shop[0], self.ITEMS, relations)
+        with pytest.raises(SchemaError, match="MADE_BY"):
+            Neo4jWalk(shop[0], self.ITEMS, {"MADE_BI": 1.0})
+
+
+def _one(user: int, history: list[int], *, excluded: list[int], weights: np.ndarray | None = None, mask=None) -> QueryBatch:  # type: ignore[no-untyped-def]
+    given = np.ones(len(history)) if weights is None else weights
+    return QueryBatch(
+        num_items=40,
+        user_pos=np.array([user]),
+        history_indptr=np.array([0, len(history)]),
+        history_pos=np.array(history, np.int32),
+        history_weight=given.astype(np.float32),
+        exclude_indptr=np.array([0, len(excluded)]),
+        exclude_pos=np.array(sorted(excluded), np.int32),
+        mask=mask,
+    )
