@@ -72,16 +72,22 @@ def plain(array: pa.Array, null_values: Sequence[str] = ()) -> Cells:
         array = array.dictionary_decode()
     if is_list(array.type):
         return _unwrapped(array, null_values)
-    if types.is_struct(array.type) or types.is_map(array.type) or types.is_union(array.type):
-        return Cells(pa.nulls(len(array), pa.string()), {Reason.NOT_A_SCALAR: positions(array.is_valid())})
+    if not _is_plain(array.type) and not _holds_bytes(array.type):
+        try:
+            array = array.cast(pa.string())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return Cells(pa.nulls(len(array), pa.string()), joined({Reason.NOT_A_SCALAR: positions(array.is_valid())}))
     problems: Problems = {}
-    if types.is_null(array.type):
-        array = array.cast(pa.string())
-    elif _holds_bytes(array.type):
+    if _holds_bytes(array.type):
         array, problems = _utf8(array)
         for text in null_values:
             array = without(array, positions(pc.equal(array, text)))
     return Cells(array, problems)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    return bool(number or types.is_boolean(kind) or types.is_timestamp(kind) or types.is_date(kind))
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:

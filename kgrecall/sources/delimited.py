@@ -13,10 +13,10 @@ from pyarrow import csv
 
 from kgrecall.errors import Shown, SourceError
 from kgrecall.mapping import FileMapping
-from kgrecall.sources.lines import Block, Dialect, first_record, record_blocks
+from kgrecall.sources.lines import Block, Dialect, first_record, record_blocks, split_cells, split_records
 from kgrecall.sources.quarantine import Reason
 from kgrecall.sources.raw import BadRows, RawBatch, row_numbers, sliced
-from kgrecall.sources.streams import text_chunks
+from kgrecall.sources.streams import is_utf8, text_chunks
 from kgrecall.types import BoolArray, IntArray
 
 DELIMITERS = (",", "\t", ";", "|", "::", " ")
@@ -105,15 +105,25 @@ class DelimitedSource:
     def _parse(self, block: Block, columns: Sequence[str] | None) -> tuple[pa.Table, dict[int, bytes]]:
         """(binary columns, position among the block's unbroken records -> ragged line)."""
         data, delimiter = _single_byte(block.data, self.dialect.delimiter)
-        ragged: dict[int, bytes] = {}
         names = [str(i) for i in range(len(self.columns))]
         keep = names if columns is None else [str(self.columns.index(column)) for column in columns]
+        if is_utf8(data):
+            table, ragged = self._parse_with_arrow(data, delimiter, names, keep)
+        else:  # Arrow cannot hand over a ragged row that is no UTF-8
+            data, ragged = _without_ragged(data, Dialect(delimiter, self.dialect.quote), len(names))
+            table, _ = self._parse_with_arrow(data, delimiter, names, keep)
+        return self._restored(table, delimiter), ragged
+
+    def _parse_with_arrow(
+        self, data: bytes, delimiter: bytes, names: list[str], keep: list[str]
+    ) -> tuple[pa.Table, dict[int, bytes]]:
+        ragged: dict[int, bytes] = {}
         if not data:
             return pa.table({name: pa.array([], pa.binary()) for name in keep}), ragged
         padded = data.startswith(_BOM)  # Arrow would drop it as a byte-order mark, but here it is text: a blank row goes first
 
         def skip(row: csv.InvalidRow) -> str:
-            ragged[row.number - 1 - padded] = row.text.encode("utf-8", "surrogateescape")
+            ragged[row.number - 1 - padded] = row.text.encode("utf-8")
             return "skip"
 
         table = csv.read_csv(
@@ -130,7 +140,7 @@ class DelimitedSource:
                 include_columns=keep, column_types=dict.fromkeys(names, pa.binary()), strings_can_be_null=False
             ),
         )
-        return self._restored(table.slice(int(padded)), delimiter), ragged
+        return table.slice(int(padded)), ragged
 
     def _restored(self, table: pa.Table, stand_in: bytes) -> pa.Table:
         """Put a delimiter of several bytes back where a quoted cell held it."""
@@ -180,6 +190,19 @@ def _numbers(first: int, block: Block, good: int, ragged: dict[int, bytes]) -> t
         lines = sorted(ragged.items())
         bad.append(BadRows(unbroken[[at for at, _ in lines]], Reason.RAGGED_ROW, [line for _, line in lines]))
     return np.delete(unbroken, sorted(ragged)) if ragged else unbroken, bad
+
+
+def _without_ragged(data: bytes, dialect: Dialect, columns: int) -> tuple[bytes, dict[int, bytes]]:
+    """(the records with this many cells and the blank lines, position -> ragged line)."""
+    good: list[bytes] = []
+    ragged: dict[int, bytes] = {}
+    for position, record in enumerate(split_records(data, dialect)):
+        line = record.rstrip(b"\r\n")
+        if line and len(split_cells(line, dialect)) != columns:
+            ragged[position] = line
+        else:
+            good.append(line + b"\n")
+    return b"".join(good), ragged
 
 
 def _single_byte(data: bytes, delimiter: bytes) -> tuple[bytes, bytes]:

@@ -77,6 +77,17 @@ def first_record(data: bytes, dialect: Dialect) -> tuple[list[bytes], int]:
     return split_cells(match.group().rstrip(b"\r\n"), dialect), match.end()
 
 
+def split_records(data: bytes, dialect: Dialect) -> Iterator[bytes]:
+    """The records of a block, line ends included."""
+    record = _grammar(dialect)
+    at = 0
+    while at < len(data):
+        match = record.match(data, at)
+        assert match is not None, "a block holds whole records"
+        yield match.group()
+        at = match.end()
+
+
 def split_cells(record: bytes, dialect: Dialect) -> list[bytes]:
     """The cells of one well-formed record without its line end."""
     quote, cells, at = dialect.quote, [], 0
