@@ -75,6 +75,12 @@ class TableReader:
         """Names of the files that are read, in order."""
         return tuple(file.source.name for file in self._files)
 
+    @property
+    def unmapped(self) -> dict[str, tuple[str, ...]]:
+        """File -> columns that it has and the mapping does not mention: how a drift of the data shows first."""
+        rest = {file.source.name: set(file.source.columns) - set(_wanted(file.mapping)) for file in self._files}
+        return {name: tuple(sorted(columns)) for name, columns in rest.items() if columns}
+
     def __iter__(self) -> Iterator[Batch]:
         if self._started:
             raise SourceError(

@@ -76,6 +76,15 @@ def _decoded(
     yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass"), 1.0
 
 
+def is_utf8(data: bytes) -> bool:
+    """Whether the bytes are text as the readers expect it."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def codec_name(encoding: str) -> str:
     """The canonical name of a text encoding.
 

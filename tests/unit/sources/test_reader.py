@@ -203,6 +203,12 @@ def test_limits_stop_the_run_and_leave_a_quarantine_to_look_at(tmp_path: Path) -
         list(read_tables(tmp_path, schema(_EVENTS), limits=QuarantineLimits(share_from=2)))
 
 
+def test_columns_that_nobody_asked_for_are_reported(tmp_path: Path) -> None:
+    write(tmp_path, "events.csv", "user,item,n,at,colour,age")
+    write(tmp_path, "items.csv", "id,title,price,tags,brand")
+    assert read_tables(tmp_path, schema(_ITEMS, _EVENTS)).unmapped == {"events.csv": ("age", "colour")}
+
+
 def test_progress_ends_with_all_rows(tmp_path: Path) -> None:
     write(tmp_path, "events.csv", "user,item,n,at", *["u,i,1,1700000000"] * 10)
     seen: list[tuple[str, int, int | None]] = []
