@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,21 @@ from kgrecall.cli.app import app
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Store = Annotated[str, typer.Option("--store", "-s", help="SQLite file or neo4j:// address.")]
+
+
+class Duplicates(StrEnum):
+    """As the argument ``duplicates`` of :func:`kgrecall.store.ingest.ingest`."""
+
+    LAST = "last"
+    FIRST = "first"
+    ERROR = "error"
+
+
+class Drift(StrEnum):
+    """As the argument ``drift`` of :func:`kgrecall.store.ingest.ingest`."""
+
+    ACCEPT = "accept"
+    STOP = "stop"
 
 
 @app.command()
@@ -45,6 +61,11 @@ def ingest(
         Path | None, typer.Option(help="File for bad records. Default: quarantine.jsonl beside the store.")
     ] = None,
     max_bad: Annotated[int | None, typer.Option(help="Stop at so many bad records.")] = None,
+    max_bad_share: Annotated[float | None, typer.Option(help="Stop when more than this share of the records is bad.")] = None,
+    duplicates: Annotated[
+        Duplicates, typer.Option(help="Which of two records with one key and other values stands.")
+    ] = Duplicates.LAST,
+    drift: Annotated[Drift, typer.Option(help="What to do when the schema differs from the store's.")] = Drift.ACCEPT,
     json: Json = False,
 ) -> None:
     """Read files as a mapping says and write them into the graph. Running it again changes nothing."""
@@ -57,19 +78,47 @@ def ingest(
     from kgrecall.store.ingest import ingest as run
 
     schema = GraphSchema.load(find_mapping(mapping))
-    limits = QuarantineLimits(max_rows=max_bad) if max_bad is not None else None
+    given = {"max_rows": max_bad, "max_share": max_bad_share}
+    limits = QuarantineLimits.model_validate({name: value for name, value in given.items() if value is not None})
     bad = quarantine or _beside(store)
     with progress_bars() as progress:
         tables = read_tables(folder, schema, quarantine=bad, limits=limits, progress=progress)
         graph = open_store(store)
         try:
-            report = run(tables, graph, schema, progress=progress)
+            report = run(tables, graph, schema, duplicates=duplicates.value, drift=drift.value, progress=progress)
         finally:
             graph.close()
     if json:
         print_json(report.to_dict())
     else:
         out.print(str(report))
+
+
+@app.command()
+def delete(
+    label: Annotated[str, typer.Argument(help="Label of the nodes.")],
+    ids: Annotated[list[str], typer.Argument(help="Their ids.")],
+    store: Store,
+    quarantine: Annotated[
+        list[Path] | None, typer.Option(help="Quarantine files to clean too. Default: the one beside the store.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Delete nodes with all their edges, and erase their ids from the bytes of the store and of quarantine files."""
+    from kgrecall.cli.console import out, print_json
+    from kgrecall.store import open_store
+    from kgrecall.store.erasure import erase
+
+    graph = open_store(store)
+    try:
+        done = erase(graph, label, ids, quarantines=quarantine or [_beside(store)])
+    finally:
+        graph.close()
+    if json:
+        print_json({"nodes": done.nodes, "quarantined": done.quarantined})
+        return
+    out.print(f"{done.nodes} of {len(ids)} {label} nodes deleted, {done.quarantined} quarantine lines removed")
+    out.print("Models built before still know them: build again.")
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from kgrecall.cli.app import app
-from kgrecall.errors import ConfigError, KGRecallError, NotBuilt, SchemaError, SourceError, UnknownId
+from kgrecall.errors import ConfigError, KGRecallError, NotBuilt, SchemaError, SourceError, TooManyBadRows, UnknownId
 from kgrecall.jobs.build_report import BuildReport
 
-VERBS = ["inspect", "ingest", "stats", "datasets", "build", "recall", "explain", "evaluate", "demo", "doctor"]
+VERBS = ["inspect", "ingest", "delete", "stats", "datasets", "build", "recall", "explain", "evaluate", "demo", "doctor"]
 
 
 def run(*arguments: str | Path) -> str:
@@ -68,6 +69,37 @@ def test_import_twice_and_look(shop_files: Path, tmp_path: Path) -> None:
     assert stats["nodes"]["User"] == 120
     assert stats["edges"]["VIEWED"] == first["edges"]["VIEWED"]["written"]
     assert "VIEWED" in run("stats", "--store", store)
+
+
+def test_a_person_is_forgotten(shop_files: Path, tmp_path: Path) -> None:
+    store = tmp_path / "shop.sqlite"
+    run("ingest", shop_files, "--mapping", "shop", "--store", store)
+    assert b"u007" in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert json.loads(run("delete", "User", "u007", "--store", store, "--json"))["nodes"] == 1
+    assert all(b"u007" not in path.read_bytes() for path in tmp_path.iterdir())
+    assert json.loads(run("stats", "--store", store, "--json"))["nodes"]["User"] == 119
+    assert "0 of 1" in run("delete", "User", "u007", "--store", store)
+
+
+def test_too_many_bad_records_stop_the_import(shop_files: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    shutil.copytree(shop_files, folder)
+    with (folder / "views.csv").open("a") as file:
+        file.write("u001,i001,someday\n" * 5)
+    store = tmp_path / "shop.sqlite"
+    assert isinstance(refused("ingest", folder, "--mapping", "shop", "--store", store, "--max-bad", "3"), TooManyBadRows)
+    report = json.loads(run("ingest", folder, "--mapping", "shop", "--store", store, "--json"))
+    assert report["reasons"] == {"not_a_time": 5}
+    lines = (tmp_path / "shop.quarantine.jsonl").read_text().splitlines()
+    assert [json.loads(line)["value"] for line in lines] == ["someday"] * 5
+
+
+def test_inspect_proposes_a_mapping_that_works(shop_files: Path, tmp_path: Path) -> None:
+    mapping = tmp_path / "mine.toml"
+    run("inspect", shop_files, "--out", mapping)
+    report = json.loads(run("ingest", shop_files, "--mapping", mapping, "--store", tmp_path / "mine.sqlite", "--json"))
+    assert sum(tally["quarantined"] for kind in ("nodes", "edges") for tally in report[kind].values()) == 0
+    assert sum(tally["written"] for tally in report["nodes"].values()) >= 200
 
 
 def test_recall_and_explain(shop_build: BuildReport) -> None:
