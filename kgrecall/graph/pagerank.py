@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,20 @@ class JointGraph:
     def __len__(self) -> int:
         return len(self.degree)
 
+    def num_edges(self, nodes: NDArray[np.integer[Any]]) -> IntArray:
+        """How many neighbours each of these nodes has: int64, as many as ``nodes``."""
+        counts: IntArray = self.indptr[nodes + 1] - self.indptr[nodes]
+        return counts
+
+    def share_to(self, node: int, neighbours: IntArray) -> FloatArray:
+        """The chance that a walk at a node goes on to each of some others: float32, 0 where there is no edge."""
+        row = slice(self.indptr[node], self.indptr[node + 1])
+        known = self.indices[row]
+        if not len(known):
+            return np.zeros(len(neighbours), np.float32)
+        place = np.minimum(np.searchsorted(known, neighbours), len(known) - 1)
+        return np.where(known[place] == neighbours, self.share[row][place], np.float32(0))
+
     def part(self, label: str, values: NDArray[Any]) -> NDArray[Any]:
         """The entries of a vector over all nodes (n,) that belong to one label."""
         return values[self.offset[label] : self.offset[label] + self.size[label]]
@@ -78,45 +93,65 @@ def personalised_pagerank(
     *,
     restart: float = 0.15,
     tolerance: float = 1e-6,
+    max_steps: int | None = None,
 ) -> NDArray[np.float64]:
     """Where a walk that returns to the seeds with chance ``restart`` before each step is found.
 
     ``p = restart * s + (1 - restart) * P^T p`` with row-stochastic P and the seeds' distribution s; a walk at a node without
     edges stays there. Computed by forward push (Andersen, Chung and Lang, "Local graph partitioning using PageRank vectors",
-    FOCS 2006), all nodes above the threshold at once: the time depends on the neighbourhood of the seeds, not on the graph.
+    FOCS 2006), all nodes above the threshold at once: at most ``1 / (restart * tolerance)`` edges are walked, and
+    ``1 / tolerance`` in one step, however large the graph. Mass that is not pushed on any more counts where it stands, as far
+    as it is sure to stay there.
 
     Args:
         seeds: distinct nodes (m,) of the joint graph.
         weights: positive value (m,) of each seed; scaled to add up to 1.
-        tolerance: mass below ``tolerance * degree`` is not pushed on from a node.
+        tolerance: mass below ``tolerance`` times the number of a node's edges is not pushed on.
+        max_steps: walks are followed for so many steps; None for as long as the tolerance allows.
 
     Returns:
-        float64 (n,), never above the exact value, and together at least 1 - tolerance * (the degrees of the nodes reached).
+        float64 (n,), never above the exact value, and without ``max_steps`` together at least 1 - tolerance * (the edges of the
+        nodes reached).
 
     Raises:
         ConfigError: an impossible restart or tolerance, or no seed of positive weight.
     """
     _check_walk(weights, restart, tolerance)
-    threshold = tolerance * np.maximum(graph.degree, 1e-12).astype(np.float64)
     settled, waiting = np.zeros(len(graph)), np.zeros(len(graph))
-    waiting[seeds] = weights / weights.sum()
-    lonely = np.diff(graph.indptr) == 0
-    settled[lonely], waiting[lonely] = waiting[lonely], 0.0
-    front: IntArray = np.flatnonzero(waiting > threshold)
-    while len(front):
+    alone = graph.num_edges(seeds) == 0
+    mass = weights / weights.sum()
+    settled[seeds[alone]], waiting[seeds[~alone]] = mass[alone], mass[~alone]
+    reached: NDArray[np.integer[Any]] = np.asarray(seeds)[~alone]
+    for _ in count() if max_steps is None else range(max_steps):
+        front = _worth_pushing(graph, waiting, reached, tolerance)
+        if not len(front):
+            break
         mass = waiting[front]
         settled[front] += restart * mass
         waiting[front] = 0.0
         which, entries = gather(graph.indptr, front)
         reached, pushed = graph.indices[entries], (1 - restart) * mass[which] * graph.share[entries]
-        if 8 * len(reached) > len(graph):
+        if _in_one_sweep(graph, reached):
             waiting += np.bincount(reached, pushed, minlength=len(graph))
-            front = np.flatnonzero(waiting > threshold)
         else:
             np.add.at(waiting, reached, pushed)
-            touched = np.unique(reached).astype(np.int64)
-            front = touched[waiting[touched] > threshold[touched]]
-    return settled
+    waiting *= restart
+    waiting += settled
+    return waiting
+
+
+def _worth_pushing(
+    graph: JointGraph, waiting: NDArray[np.float64], reached: NDArray[np.integer[Any]], tolerance: float
+) -> IntArray:
+    """The nodes whose waiting mass is above the threshold, given those where mass has just arrived; ascending."""
+    nodes = np.flatnonzero(waiting) if _in_one_sweep(graph, reached) else np.unique(reached).astype(np.int64)
+    front: IntArray = nodes[waiting[nodes] > tolerance * graph.num_edges(nodes)]
+    return front
+
+
+def _in_one_sweep(graph: JointGraph, reached: NDArray[np.integer[Any]]) -> bool:
+    """Whether so many nodes are reached that going through all is cheaper than telling them apart."""
+    return 8 * len(reached) > len(graph)
 
 
 def _checked(weights: Mapping[str, float], known: set[str]) -> Mapping[str, float]:

@@ -172,14 +172,21 @@ def strongest_walks(
     item_pos: int,
     votes: Sequence[tuple[int, PosArray, NDArray[np.floating[Any]]]],
     limit: int,
+    *,
+    total: float = 0.0,
 ) -> list[Evidence]:
-    """Walks by their vote, largest first. ``votes`` holds (place in ``items``, columns, vote of each column)."""
+    """Walks by their vote, largest first.
+
+    Args:
+        votes: (place in ``items``, columns, vote of each column).
+        total: what shares are taken of, when more than the votes together: walks that have no vote count as well.
+    """
     if not votes:
         return []
     places: IntArray = np.concatenate([np.full(len(columns), place) for place, columns, _ in votes])
     columns = np.concatenate([columns for _, columns, _ in votes])
     weight = np.concatenate([vote for _, _, vote in votes])
-    total = float(weight.sum())
+    total = max(total, float(weight.sum()))
     best = np.argsort(-weight, kind="stable")[:limit]
     user = int(query.user_pos[0])
     return [

@@ -11,16 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from kgrecall.graph.adjacency import Adjacency
 from kgrecall.graph.knowledge import Incidence
+from kgrecall.graph.pagerank import JointGraph
+from kgrecall.graph.snapshot import GraphSnapshot
+from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.index.base import ExactIndex
 from kgrecall.recall.attributes import AttributesChannel, AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Channel, QueryBatch
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
 from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.pagerank import PageRankChannel, PageRankConfig
 from kgrecall.recall.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.text import TextChannel
 from kgrecall.recall.vector import VectorChannel, normalised
+from kgrecall.schema import GraphSchema
 from kgrecall.types import Embeddings, Interactions
 
 NUM_USERS, NUM_ITEMS, NUM_NODES = 12, 30, 9
@@ -117,6 +123,45 @@ def _neighbors(events: Interactions, incidences: tuple[Incidence, ...]) -> Case:
     return Case(NeighborsChannel(space, NeighborsConfig(), num_users=NUM_USERS), score)
 
 
+def _pagerank(events: Interactions, incidences: tuple[Incidence, ...]) -> Case:
+    people = Incidence("INTERACTED", "User", csr_array(interaction_matrix(events).T), reverse=True)
+    all_relations = (*incidences, people)
+    config = PageRankConfig(relation_weights={"DIRECTED": 0.5}, restart=0.4, item_norm=0.3, tolerance=1e-11, max_steps=50)
+    graph = JointGraph.of(_snapshot(all_relations), relation_weights=config.relation_weights)
+    start, size = graph.offset, graph.size
+    m = np.zeros((len(graph),) * 2)
+    for i in all_relations:
+        weight = config.relation_weights.get(i.relation, 1.0)
+        part = (slice(start["Item"], start["Item"] + NUM_ITEMS), slice(start[i.label], start[i.label] + size[i.label]))
+        m[part] += weight * i.matrix.toarray()
+    m += m.T
+    degree = m.sum(1)
+    steps = m / np.maximum(degree, 1e-9)[:, None]
+    items = slice(start["Item"], start["Item"] + NUM_ITEMS)
+    found = np.linalg.inv(np.eye(len(m)) - 0.6 * steps)[items, items] - np.eye(NUM_ITEMS)  # row = where the walk started
+    damped = 0.4 * found * np.maximum(degree[items], 1e-9) ** -0.3
+    channel = PageRankChannel(graph, build_node_space(all_relations, NodeSpaceConfig(hub_share=1)), config)
+    return Case(channel, _linear(damped))
+
+
+def _snapshot(incidences: tuple[Incidence, ...]) -> GraphSnapshot:
+    size, relations = {"User": NUM_USERS, "Item": NUM_ITEMS}, {}
+    for i in incidences:
+        size[i.label] = i.matrix.shape[1]
+        edges = i.matrix.tocoo()
+        (source, at), (target, to) = ("Item", edges.coords[0]), (i.label, edges.coords[1])
+        if i.reverse:
+            (source, at), (target, to) = (target, to), (source, at)
+        sizes = {"num_sources": size[source], "num_targets": size[target]}
+        key = (source, i.relation, target)
+        relations[key] = Adjacency.from_edges(key, at, to, edges.data.astype(np.float32), None, **sizes)
+    vocabularies = {label: Vocabulary.of(f"{n:03}" for n in range(count)) for label, count in size.items()}
+    roles: dict[str, dict[str, str]] = {label: {} for label in size} | {"User": {"role": "user"}, "Item": {"role": "item"}}
+    edges_of = {r: {"source": s, "target": t, **({"role": "interaction"} if s == "User" else {})} for s, r, t in relations}
+    schema = GraphSchema.parse({"nodes": roles, "edges": edges_of})
+    return GraphSnapshot(schema, "1", vocabularies, relations, {key: key[1] for key in relations}, {})
+
+
 def _vector(rng: np.random.Generator) -> Case:
     users, items, inputs = (
         normalised(rng.standard_normal((n, 6)).astype(np.float32)) for n in (NUM_USERS, NUM_ITEMS, NUM_ITEMS)
@@ -157,6 +202,7 @@ def _cases() -> dict[str, Case]:
         "item_knn": _item_knn(events),
         "attributes": _attributes(incidences),
         "neighbors": _neighbors(events, incidences),
+        "pagerank": _pagerank(events, incidences),
         "vector": _vector(rng),
         "text": _text(rng),
         "popularity": _popularity(events),
