@@ -34,6 +34,8 @@ class Cells:
 def positions(mask: pl.Series | BoolArray | pa.BooleanArray) -> IntArray:
     """Where a mask is true; null counts as false."""
     if isinstance(mask, pa.Array):
+        if not pc.any(mask, min_count=0).as_py():  # the usual case, and much cheaper than unpacking the bits
+            return np.empty(0, np.int64)
         mask = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
     if isinstance(mask, pl.Series):
         mask = mask.fill_null(False).to_numpy()

@@ -16,6 +16,8 @@ from kgrecall.mapping import FileMapping
 from kgrecall.sources.raw import BadRows, RawBatch
 from kgrecall.sources.streams import unreadable
 
+_BATCH_BYTES = 16 << 20
+
 
 class ParquetSource:
     """A Parquet file, read one row group's slice at a time."""
@@ -30,7 +32,8 @@ class ParquetSource:
 
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
         with _checked(self.path, "Parquet"), parquet.ParquetFile(self.path) as file:
-            batches = file.iter_batches(batch_size=batch_rows, columns=list(columns), use_threads=False)
+            rows = min(batch_rows, max(1024, _BATCH_BYTES // _row_bytes(file.metadata)))
+            batches = file.iter_batches(batch_size=rows, columns=list(columns), use_threads=False)
             yield from _numbered(batches, columns, batch_rows, file.metadata.num_rows)
 
 
@@ -78,6 +81,12 @@ class MemorySource:
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
         batches = self._table.select(list(columns)).to_batches(max_chunksize=batch_rows)
         yield from _numbered(batches, columns, batch_rows, self._table.num_rows)
+
+
+def _row_bytes(metadata: parquet.FileMetaData) -> int:
+    """Bytes of a row, all columns together, as the file holds them uncompressed; at least 1."""
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    return max(1, int(size // max(metadata.num_rows, 1)))
 
 
 def _ipc_reader(file: pa.NativeFile) -> pa.RecordBatchFileReader | pa.RecordBatchStreamReader:

@@ -15,6 +15,7 @@ from kgrecall.schema import PropertyType
 from kgrecall.sources.cells import Cells, ListCells, as_text, joined, list_cells, plain, positions, without
 from kgrecall.sources.quarantine import Reason
 from kgrecall.sources.times import convert_times
+from kgrecall.types import IntArray
 
 MAX_ID_BYTES = 1024
 MAX_TEXT_BYTES = 1 << 20
@@ -58,7 +59,7 @@ def convert_ids(array: pa.Array, *, null_values: Sequence[str] = ("",), prefix: 
     missing = positions(_blank(ids)) if types.is_string(cells.values.type) else positions(ids.is_null())
     for found in cells.problems.values():
         missing = np.setdiff1d(missing, found)
-    too_long = positions(pc.greater(pc.binary_length(ids), MAX_ID_BYTES))
+    too_long = _longer(ids, MAX_ID_BYTES)
     if prefix:
         ids = pc.binary_join_element_wise(prefix, ids, "")
     problems = joined(cells.problems, {Reason.MISSING_ID: missing, Reason.TOO_LONG: too_long})
@@ -67,8 +68,16 @@ def convert_ids(array: pa.Array, *, null_values: Sequence[str] = ("",), prefix: 
     return Cells(ids, problems)
 
 
+def _longer(text: pa.StringArray, limit: int) -> IntArray:
+    """Where a text has more bytes than this."""
+    if text.nbytes <= limit:
+        return np.empty(0, np.int64)
+    return positions(pc.greater(pc.binary_length(text), limit))
+
+
 def _blank(ids: pa.StringArray) -> pa.BooleanArray:
-    return pc.fill_null(pc.or_(pc.equal(ids, ""), pc.utf8_is_space(ids)), True)
+    blank = pc.or_(pc.equal(ids, ""), pc.utf8_is_space(ids))
+    return blank if ids.null_count == 0 else pc.fill_null(blank, True)
 
 
 def _convert_list(lists: ListCells, kind: PropertyType) -> Cells:
@@ -96,7 +105,7 @@ def _convert_plain(values: pa.Array, kind: PropertyType, unit: TimeUnit, timezon
 
 
 def _texts(text: pa.StringArray) -> Cells:
-    too_long = positions(pc.greater(pc.binary_length(text), MAX_TEXT_BYTES))
+    too_long = _longer(text, MAX_TEXT_BYTES)
     return Cells(without(text, too_long), joined({Reason.TOO_LONG: too_long}))
 
 

@@ -29,6 +29,7 @@ _OPENERS: Mapping[FileFormat, Callable[[Path, str, FileMapping, Iterable[str]], 
     "parquet": ParquetSource,
     "arrow": ArrowSource,
 }
+BATCH_ROWS = 262_144
 _Mapping = NodeMapping | EdgeMapping
 
 
@@ -56,7 +57,7 @@ class TableReader:
         schema: GraphSchema,
         quarantine: Quarantine,
         *,
-        batch_rows: int = 65_536,
+        batch_rows: int = BATCH_ROWS,
         progress: Progress = no_progress,
     ) -> None:
         self.schema = schema
@@ -122,7 +123,7 @@ def read_tables(
     *,
     quarantine: str | Path | None = None,
     limits: QuarantineLimits | None = None,
-    batch_rows: int = 65_536,
+    batch_rows: int = BATCH_ROWS,
     progress: Progress = no_progress,
 ) -> TableReader:
     """Open the files of a mapping. All of them are looked at first, so that a wrong mapping fails before anything is read.
@@ -155,7 +156,7 @@ def from_tables(
     *,
     quarantine: str | Path | None = None,
     limits: QuarantineLimits | None = None,
-    batch_rows: int = 65_536,
+    batch_rows: int = BATCH_ROWS,
     progress: Progress = no_progress,
 ) -> TableReader:
     """As :func:`read_tables`, from pyarrow, polars or pandas tables: ``tables[path]`` takes the place of the file ``path``.

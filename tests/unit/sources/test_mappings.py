@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kgrecall.errors import ConfigError
+from kgrecall.errors import ConfigError, NotBuilt
 from kgrecall.mapping import Column, EdgeMapping, FileMapping, NodeMapping
 from kgrecall.schema import EdgeTypeSpec, GraphSchema, NodeType
+from kgrecall.sources import mappings
 from kgrecall.sources.mappings import find_mapping, graph_schema_folder, load_mapping, shipped_mappings
 from kgrecall.sources.quarantine import Reason
 from kgrecall.sources.reader import TableReader, read_tables
@@ -50,6 +51,16 @@ def test_a_mapping_is_found_by_path_before_name(tmp_path: Path) -> None:
     assert find_mapping("shop") == graph_schema_folder() / "mappings" / "shop.toml"
     with pytest.raises(ConfigError, match="Did you mean 'shop'"):
         find_mapping("shp")
+
+
+def test_the_folder_is_found_in_an_installed_package_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mappings, "_PACKAGE", tmp_path / "kgrecall")
+    with pytest.raises(NotBuilt, match="a folder of mapping files"):
+        graph_schema_folder()
+    (tmp_path / "graph_schema" / "mappings").mkdir(parents=True)
+    assert graph_schema_folder() == tmp_path / "graph_schema"
+    (tmp_path / "kgrecall" / "_graph_schema" / "mappings").mkdir(parents=True)
+    assert graph_schema_folder() == tmp_path / "kgrecall" / "_graph_schema"
 
 
 def test_movielens_atomic_files(tmp_path: Path) -> None:
