@@ -47,14 +47,7 @@ def build_ease(interactions: Interactions, config: EaseConfig | None = None) -> 
     """
     config = config or EaseConfig()
     n = interactions.num_items
-    needed = _BYTES_PER_PAIR * n * n / 1e9
-    if needed > config.max_memory_gb:
-        raise BudgetExceeded(
-            "EASE",
-            expected=f"at most {config.max_memory_gb:g} GB",
-            got=Shown(f"{n} items, which take {needed:.1f} GB"),
-            remedy="Raise max_memory_gb, or use item-kNN.",
-        )
+    check_ease_fits(n, config)
     inverse = _inverse(_gram(interaction_matrix(interactions, config.values), config.l2))
     scale = (-1 / inverse.diagonal()).astype(np.float32)
     nothing = np.zeros(1, np.float32)
@@ -63,6 +56,22 @@ def build_ease(interactions: Interactions, config: EaseConfig | None = None) -> 
         row = np.concatenate([inverse[:item, item], nothing, inverse[item, item + 1 :]])
         rows.append(_largest(row * scale, config.k))
     return stack_rows(rows, n)
+
+
+def check_ease_fits(num_items: int, config: EaseConfig) -> None:
+    """Whether a catalogue is small enough, before any work.
+
+    Raises:
+        BudgetExceeded: it would take more than ``max_memory_gb``.
+    """
+    needed = _BYTES_PER_PAIR * num_items * num_items / 1e9
+    if needed > config.max_memory_gb:
+        raise BudgetExceeded(
+            "EASE",
+            expected=f"at most {config.max_memory_gb:g} GB",
+            got=Shown(f"{num_items} items, which take {needed:.1f} GB"),
+            remedy="Raise max_memory_gb, or use item-kNN.",
+        )
 
 
 def _gram(chosen: Matrix, l2: float) -> FloatArray:

@@ -211,7 +211,7 @@ class RecallEngine:
 
     def _encoded(self, queries: Sequence[Query]) -> FloatArray | None:
         """float32 (q, dim) with zero rows where a query has no text; None when none has."""
-        asking = [i for i, query in enumerate(queries) if query.text]
+        asking = [i for i, query in enumerate(queries) if query.text and query.text.strip()]
         if not asking:
             return None
         if self._encode_text is None or TEXT_CHANNEL not in self.channel_names:

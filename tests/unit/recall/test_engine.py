@@ -169,6 +169,10 @@ def test_free_text(engine: RecallEngine) -> None:
     assert engine.explain(Query(text="robot"), "blade_runner")[0].sentence.endswith("what you asked for.")
 
 
+def test_blank_text_asks_nothing(engine: RecallEngine) -> None:
+    assert engine.recall(Query(text="  \n")).served == "cold"
+
+
 def test_text_outweighs_the_history(engine: RecallEngine) -> None:
     assert engine.recall(Query(user_id="ann", text="shark", k=1)).item_ids == ("jaws",)
 
