@@ -74,10 +74,11 @@ class ModelInputs:
         widths: dict[str, int] = {self.item_label: self.num_items}
         for part in self.knowledge:
             rows, columns = part.matrix.shape
-            if rows != self.num_items or columns != widths.setdefault(part.label, columns):
+            width = widths.setdefault(part.label, columns)
+            if (rows, columns) != (self.num_items, width):
                 raise ShapeError(
                     f"ModelInputs.knowledge: {part.relation}",
-                    expected=f"({self.num_items}, {widths[part.label]}) for label {part.label}",
+                    expected=f"({self.num_items}, {width}) for label {part.label}",
                     got=part.matrix.shape,
                     remedy="Take all incidences from one snapshot.",
                 )
