@@ -43,7 +43,7 @@ class JointGraph:
         Raises:
             ConfigError: a weight is negative or names no relation.
         """
-        weights = _checked(relation_weights or {}, {relation for _, relation, _ in snapshot.relations})
+        weights = checked_weights(snapshot, relation_weights or {})
         size = {label: snapshot.num_nodes(label) for label in snapshot.vocabularies}
         offset = dict(zip(size, np.cumsum([0, *size.values()]).tolist(), strict=False))
         total = sum(size.values())
@@ -154,7 +154,13 @@ def _in_one_sweep(graph: JointGraph, reached: NDArray[np.integer[Any]]) -> bool:
     return 8 * len(reached) > len(graph)
 
 
-def _checked(weights: Mapping[str, float], known: set[str]) -> Mapping[str, float]:
+def checked_weights(snapshot: GraphSnapshot, weights: Mapping[str, float]) -> Mapping[str, float]:
+    """The same weights.
+
+    Raises:
+        ConfigError: a weight is negative or names no relation of the snapshot.
+    """
+    known = {relation for _, relation, _ in snapshot.relations}
     for relation, weight in weights.items():
         if relation not in known:
             raise ConfigError("relation_weights", expected="names of relations", got=relation, remedy=nearest(relation, known))

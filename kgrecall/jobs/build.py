@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from kgrecall.encode.cache import encode_cached
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.graph.knowledge import item_knowledge
+from kgrecall.graph.pagerank import checked_weights
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import ArtifactWriter
@@ -29,6 +30,7 @@ from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.trainer import TrainedModel, train
 from kgrecall.recall.attributes import AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Naming
+from kgrecall.recall.ease import EaseConfig, build_ease
 from kgrecall.recall.fusion_weights import FittedFusion
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
@@ -45,6 +47,7 @@ class _Chosen:
     """The settings that won on validation."""
 
     item_knn: ItemKnnConfig
+    ease: EaseConfig | None
     trend: TrendConfig | None
     history_half_life: float | None
     popularity_half_life: float | None
@@ -86,6 +89,7 @@ def build_snapshot(
 
     Raises:
         ConfigError: impossible settings, no interactions, or ``out`` cannot be written.
+        BudgetExceeded: ``ease`` was asked for by name, and the catalogue is too large for its memory.
     """
     with ArtifactWriter(out) as writer:
         return _Build(snapshot, config or BuildConfig(), seed, device, cache, progress).run(writer)
@@ -109,6 +113,8 @@ class _Build:
                 got=Shown("none"),
                 remedy='Import a relation with role = "interaction" first.',
             )
+        checked_weights(snapshot, config.pagerank.relation_weights)
+        self.channels, self.notes = config.affordable(len(snapshot.items))
         self.validation = Validation.carve(self.events, config.validation, seed=seed)
 
     def run(self, writer: ArtifactWriter) -> BuildReport:
@@ -120,7 +126,7 @@ class _Build:
         models = [model for _, model in trials if model is not None]
         epochs = round(float(np.median([model.best_epoch for model in models]))) if models else None
         final, model = self._ingredients(self.snapshot, self.events, texts, chosen, epochs=epochs)
-        served = assemble(final, config.channels, fusion, encoder=config.encoder, config=config.engine)
+        served = assemble(final, self.channels, fusion, encoder=config.encoder, config=config.engine)
         save(final, writer)
         report = BuildReport(
             out=writer.out,
@@ -137,6 +143,7 @@ class _Build:
             validation_ndcg=fitted.value if fitted else None,
             validation_ndcg_equal_weights=fitted.equal_weights if fitted else None,
             validation_users=self.validation.num_users,
+            notes=self.notes,
         )
         self._describe(writer, report, fusion, served.channel_names)
         return report
@@ -168,7 +175,14 @@ class _Build:
                 config.history_half_lives if now else (None,),
                 lambda events, items: ItemKnnChannel(build_item_knn(events, knn), half_life=items, prior=_prior(events, trend)),
             )
-        return _Chosen(knn, trend, half_life, popularity)
+            ease = self._choose_ease(trend) if "ease" in self.channels else None
+        return _Chosen(knn, ease, trend, half_life, popularity)
+
+    def _choose_ease(self, trend: TrendConfig | None) -> EaseConfig:
+        return self.validation.choose(
+            self.config.ease,
+            lambda events, setting: ItemKnnChannel(build_ease(events, setting), prior=_prior(events, trend)),
+        )
 
     def _trial(self, fold: Fold, texts: FloatArray | None, chosen: _Chosen) -> tuple[Ingredients, TrainedModel | None]:
         """Everything from the training part of a fold alone: what validation is asked of."""
@@ -177,7 +191,7 @@ class _Build:
 
     def _fuse(self, trials: Sequence[Ingredients]) -> tuple[FusionConfig, FittedFusion | None]:
         config = self.config
-        engines = [assemble(t, config.channels, config.fusion[0], encoder=None, config=config.engine) for t in trials]
+        engines = [assemble(t, self.channels, config.fusion[0], encoder=None, config=config.engine) for t in trials]
         with self._stage("choose"):
             fitted = self.validation.fit(engines, config.fusion)
         return (fitted.config if fitted else config.fusion[-1]), fitted
@@ -195,12 +209,13 @@ class _Build:
         """All arrays of one graph. The model trains for ``epochs``, or until ``valid`` is told no better."""
         config = self.config
         knowledge = item_knowledge(snapshot)
-        model = self._train(snapshot, events, texts, epochs, valid) if "vector" in config.channels else None
+        model = self._train(snapshot, events, texts, epochs, valid) if "vector" in self.channels else None
         with self._stage("channels"):
             naming = Naming(snapshot.schema.user_label, snapshot.schema.item_label)
             space = build_node_space(knowledge, NodeSpaceConfig(**_shared_settings(config.attributes)), naming)
             attributes = build_attribute_similarity(space, config.attributes, progress=self.progress) if knowledge else None
             similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
+            ease = build_ease(events, chosen.ease) if chosen.ease else None
             popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
         embeddings = model.embeddings if model else None
         with self._stage("index"):
@@ -208,6 +223,7 @@ class _Build:
                 snapshot=snapshot,
                 popularity=popularity,
                 item_knn=similarity,
+                ease=ease,
                 attributes=attributes,
                 texts=texts,
                 embeddings=embeddings,
@@ -215,6 +231,7 @@ class _Build:
                 text_index=self._index(texts),
                 node_space=NodeSpaceConfig(**_shared_settings(config.attributes)),
                 neighbors=config.neighbors,
+                pagerank=config.pagerank,
                 prior=_prior(events, chosen.trend),
                 half_life=chosen.history_half_life,
             ), model

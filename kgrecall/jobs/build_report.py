@@ -27,6 +27,8 @@ class BuildReport:
     validation_ndcg: float | None
     validation_ndcg_equal_weights: float | None
     validation_users: int
+    notes: tuple[str, ...] = ()
+    """What was left out, in sentences."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -48,4 +50,4 @@ class BuildReport:
                 f"validation NDCG@20 over {self.validation_users:,} users: {self.validation_ndcg:.4f} "
                 f"(equal weights: {self.validation_ndcg_equal_weights:.4f})"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])

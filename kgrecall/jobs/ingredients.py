@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from kgrecall.graph.knowledge import Incidence, item_knowledge
+from kgrecall.graph.pagerank import JointGraph
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
@@ -20,12 +21,13 @@ from kgrecall.recall.histories import Histories
 from kgrecall.recall.item_knn import ItemKnnChannel
 from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
 from kgrecall.recall.node_space import NodeSpace, NodeSpaceConfig, build_node_space
+from kgrecall.recall.pagerank import PageRankChannel, PageRankConfig
 from kgrecall.recall.popularity import PopularityChannel
 from kgrecall.recall.text import TextChannel
 from kgrecall.recall.vector import VectorChannel
 from kgrecall.types import Embeddings, FloatArray
 
-CHANNELS = ("vector", "item_knn", "attributes", "neighbors", "text", "popularity")
+CHANNELS = ("vector", "item_knn", "ease", "attributes", "neighbors", "pagerank", "text", "popularity")
 """All channels that a build knows, in the order in which answers show them."""
 
 
@@ -33,15 +35,16 @@ CHANNELS = ("vector", "item_knn", "attributes", "neighbors", "text", "popularity
 class Ingredients:
     """The arrays of one catalogue.
 
-    Shapes: ``popularity`` float32 (num_items,); ``item_knn`` and ``attributes`` csr float32 (num_items, num_items), row =
-    history item; ``texts`` float32 (num_items, text_dim) or None. ``attributes`` is None without item knowledge,
-    ``embeddings`` None when the channel ``vector`` was not asked for. ``prior`` float32 (num_items,)
+    Shapes: ``popularity`` float32 (num_items,); ``item_knn``, ``ease`` and ``attributes`` csr float32 (num_items, num_items),
+    row = history item; ``texts`` float32 (num_items, text_dim) or None. ``attributes`` is None without item knowledge,
+    ``ease`` and ``embeddings`` when the channels ``ease`` and ``vector`` were not asked for. ``prior`` float32 (num_items,)
     multiplies the scores of the sparse channels.
     """
 
     snapshot: GraphSnapshot
     popularity: FloatArray
     item_knn: sparse.csr_array
+    ease: sparse.csr_array | None
     attributes: sparse.csr_array | None
     texts: FloatArray | None
     embeddings: Embeddings | None
@@ -49,6 +52,7 @@ class Ingredients:
     text_index: FaissIndex | None
     node_space: NodeSpaceConfig
     neighbors: NeighborsConfig
+    pagerank: PageRankConfig
     prior: FloatArray | None = None
     half_life: float | None = None
 
@@ -67,7 +71,7 @@ class Ingredients:
 
     @cached_property
     def walk_space(self) -> NodeSpace:
-        """Attributes and people side by side: what the channel ``neighbors`` walks through."""
+        """Attributes and people side by side: what the channel ``neighbors`` walks through, and ``pagerank`` tells of."""
         people = Incidence(self.naming.interaction, self.naming.user, self._chosen_by(), reverse=True)
         config = self.node_space.model_copy(update={"hub_share": 1.0})
         return build_node_space([*self.knowledge_within_hubs, people], config, self.naming)
@@ -92,8 +96,10 @@ class Ingredients:
         makers: dict[str, Callable[[], Channel | None]] = {
             "vector": self._vector,
             "item_knn": lambda: ItemKnnChannel(self.item_knn, naming=self.naming, half_life=self.half_life, prior=self.prior),
+            "ease": self._ease,
             "attributes": self._attributes,
             "neighbors": self._neighbors,
+            "pagerank": self._pagerank,
             "text": self._text,
             "popularity": lambda: PopularityChannel(self.popularity, naming=self.naming),
         }
@@ -104,11 +110,18 @@ class Ingredients:
             return None
         return VectorChannel(self.item_index, self.embeddings, naming=self.naming)
 
+    def _ease(self) -> Channel | None:
+        return None if self.ease is None else ItemKnnChannel(self.ease, name="ease", naming=self.naming, prior=self.prior)
+
     def _attributes(self) -> Channel | None:
         return None if self.attributes is None else AttributesChannel(self.attributes, self.knowledge_space, prior=self.prior)
 
     def _neighbors(self) -> Channel:
         return NeighborsChannel(self.walk_space, self.neighbors, num_users=len(self.snapshot.users), prior=self.prior)
+
+    def _pagerank(self) -> Channel:
+        graph = JointGraph.of(self.snapshot, relation_weights=self.pagerank.relation_weights)
+        return PageRankChannel(graph, self.walk_space, self.pagerank, prior=self.prior)
 
     def _text(self) -> Channel | None:
         if self.texts is None or self.text_index is None:
@@ -136,6 +149,8 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
     ingredients.snapshot.save(writer.folder / "snapshot")
     writer.array("popularity", ingredients.popularity)
     writer.matrix("item_knn", ingredients.item_knn)
+    if ingredients.ease is not None:
+        writer.matrix("ease", ingredients.ease)
     if ingredients.prior is not None:
         writer.array("prior", ingredients.prior)
     if ingredients.attributes is not None:
@@ -150,6 +165,7 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
     writer.manifest["ingredients"] = {
         "node_space": ingredients.node_space.model_dump(),
         "neighbors": ingredients.neighbors.model_dump(),
+        "pagerank": ingredients.pagerank.model_dump(),
         "half_life": ingredients.half_life,
     }
 
@@ -162,6 +178,7 @@ def load(artifact: Artifact) -> Ingredients:
         snapshot=GraphSnapshot.load(artifact.path("snapshot"), verify=False),
         popularity=artifact.array("popularity"),
         item_knn=artifact.matrix("item_knn"),
+        ease=artifact.matrix("ease") if artifact.has("ease.data.npy") else None,
         attributes=artifact.matrix("attributes") if artifact.has("attributes.data.npy") else None,
         texts=artifact.array("texts") if texts else None,
         embeddings=Embeddings(*(artifact.array(f"embeddings.{n}") for n in ("users", "items", "item_inputs")))
@@ -171,6 +188,7 @@ def load(artifact: Artifact) -> Ingredients:
         text_index=FaissIndex.load(artifact.path("text.index")) if texts else None,
         node_space=NodeSpaceConfig(**settings["node_space"]),
         neighbors=NeighborsConfig(**settings["neighbors"]),
+        pagerank=PageRankConfig(**settings["pagerank"]),
         prior=artifact.array("prior") if artifact.has("prior.npy") else None,
         half_life=settings["half_life"],
     )

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kgrecall.errors import ConfigError, CorruptArtifact, NotBuilt
+from kgrecall.errors import BudgetExceeded, ConfigError, CorruptArtifact, NotBuilt
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.artifact import Artifact, current_build
 from kgrecall.jobs.build import build, build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.build_report import BuildReport
-from kgrecall.jobs.ingredients import CHANNELS
+from kgrecall.jobs.ingredients import CHANNELS, load
 from kgrecall.jobs.serve import load_engine
+from kgrecall.model.trainer import ModelConfig
+from kgrecall.recall.ease import EaseConfig, build_ease
+from kgrecall.recall.pagerank import PageRankConfig
 from kgrecall.store import open_store
 from kgrecall.types import Query
 
@@ -69,6 +72,46 @@ def test_a_graph_without_texts_and_knowledge_still_builds(shop_snapshot: GraphSn
     report = build_snapshot(shop_snapshot, config, out=tmp_path)
     assert load_engine(tmp_path).channel_names == ("item_knn", "popularity")
     assert report.curve == ()
+
+
+TOO_LARGE = (EaseConfig(max_memory_gb=1e-6),)
+
+
+def test_a_catalogue_too_large_for_ease_is_built_without_it(shop_snapshot: GraphSnapshot, tmp_path: Path) -> None:
+    config = BuildConfig(encoder=None, model=ModelConfig(epochs=1), ease=TOO_LARGE)
+    report = build_snapshot(shop_snapshot, config, out=tmp_path)
+    assert load_engine(tmp_path).channel_names == tuple(name for name in CHANNELS if name not in ("ease", "text"))
+    assert len(report.notes) == 1
+    assert report.notes[0].startswith("The channel ease was left out. EASE: expected at most 1e-06 GB, got 80 items")
+    assert report.notes[0] in str(report)
+    assert Artifact(tmp_path).manifest["report"]["notes"] == list(report.notes)
+
+
+def test_ease_asked_for_by_name_is_refused_before_any_work(shop_snapshot: GraphSnapshot, tmp_path: Path) -> None:
+    with pytest.raises(BudgetExceeded, match="Raise max_memory_gb"):
+        build_snapshot(shop_snapshot, BuildConfig(channels=("ease", "popularity"), ease=TOO_LARGE), out=tmp_path / "model")
+    assert list(tmp_path.rglob("*.npy")) == []
+    without = BuildConfig(encoder=None, channels=("item_knn",), ease=TOO_LARGE)
+    assert build_snapshot(shop_snapshot, without, out=tmp_path / "model").notes == ()
+
+
+def test_ease_and_pagerank_are_served_as_they_were_configured(shop_snapshot: GraphSnapshot, tmp_path: Path) -> None:
+    pagerank = PageRankConfig(restart=0.6, max_steps=4, relation_weights={"VIEWED": 0.0})
+    config = BuildConfig(encoder=None, channels=("ease", "pagerank"), ease=(EaseConfig(l2=50, k=7),), pagerank=pagerank)
+    report = build_snapshot(shop_snapshot, config, out=tmp_path)
+    loaded = load(Artifact(tmp_path))
+    assert loaded.pagerank == pagerank
+    assert report.chosen["ease"]["l2"] == 50
+    assert loaded.ease is not None
+    assert (loaded.ease != build_ease(shop_snapshot.interactions(), config.ease[0])).nnz == 0
+    answer = load_engine(tmp_path).recall(Query(user_id="u003", k=10))
+    assert set(answer.channel_scores) == {"ease", "pagerank"}
+
+
+def test_a_relation_that_is_not_there_is_said_before_any_work(shop_snapshot: GraphSnapshot, tmp_path: Path) -> None:
+    config = BuildConfig(encoder="no-such-model", pagerank=PageRankConfig(relation_weights={"VIEWD": 1.0}))
+    with pytest.raises(ConfigError, match="Did you mean 'VIEWED'"):
+        build_snapshot(shop_snapshot, config, out=tmp_path / "model")
 
 
 def test_a_store_is_built_without_a_snapshot_in_between(shop_store: Path, tmp_path: Path) -> None:
