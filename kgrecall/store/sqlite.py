@@ -193,8 +193,19 @@ class SqliteStore:
                 self.path, expected="a schema", got=Shown("none"), remedy="Call apply_schema(schema) or ingest(...) first."
             )
         if self._parsed is None or self._parsed[0] != text:
-            self._parsed = (text, GraphSchema.from_json(text))
+            self._parsed = (text, self._parse(text))
         return self._parsed[1]
+
+    def _parse(self, text: str) -> GraphSchema:
+        try:
+            return GraphSchema.from_json(text)
+        except ValueError as error:
+            raise StoreUnavailable(
+                self.path,
+                expected="a schema that this version understands",
+                got=text,
+                remedy="Use the version of kgrecall that wrote it.",
+            ) from error
 
     def _index_backwards(self, edge_type: str) -> None:
         with self._connections.reading() as connection:

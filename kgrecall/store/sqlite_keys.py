@@ -16,6 +16,8 @@ from kgrecall.types import IntArray
 _CHUNK = 500
 _KEPT = 1_000_000
 """Labels with more nodes than this are looked up in the database each time: memory stays bounded."""
+_FEW_OF_UNREAD, _FEW_OF_KEPT = 2, 20
+"""A label with more than so many nodes per id is asked for these ids instead of read (or hashed) as a whole."""
 _FIELDS = (Field("id", "string", "id", nullable=False), Field("pos", "integer", "pos", nullable=False))
 
 
@@ -43,10 +45,12 @@ class KeyLookup:
         highest = connection.execute(f"SELECT ifnull(max(pos), 0) FROM {node_table(label)}").fetchone()[0]
         state = (highest, read_counter(connection, "deletions"))
         held = self._held.get(label)
-        if held is None or held.state != state:
+        fresh = held is not None and held.state == state
+        few = highest > (_FEW_OF_KEPT if fresh else _FEW_OF_UNREAD) * len(ids)
+        if few or highest > _KEPT:
             wanted = pc.unique(ids)
-            if highest > _KEPT or highest > 2 * len(wanted):
-                return _in_order(ids, wanted, _ask(connection, label, wanted))
+            return _in_order(ids, wanted, _ask(connection, label, wanted))
+        if held is None or not fresh:
             held = self._held[label] = _load(connection, label, state)
         return _in_order(ids, held.ids, held.positions)
 

@@ -109,6 +109,13 @@ class TestOpening:
         with pytest.raises(StoreUnavailable, match="format 999"):
             open_store(path).version()
 
+    def test_a_schema_of_the_future_is_refused(self, store: SqliteStore, path: Path) -> None:
+        store.close()
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE _meta SET value = json_set(value, '$.nodes.User.colour', 'red') WHERE name = 'schema'")
+        with pytest.raises(StoreUnavailable, match="version of kgrecall"):
+            open_store(path).count_nodes("User")
+
     def test_after_close_it_says_so(self, store: SqliteStore) -> None:
         store.close()
         with pytest.raises(StoreUnavailable, match="closed"):
