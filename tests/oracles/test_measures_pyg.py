@@ -1,17 +1,12 @@
 """Our measures against torch_geometric.metrics.LinkPred* on random lists."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
+from torch_geometric import metrics as pyg
 
 from kgrecall.evaluate import F1, MAP, MRR, NDCG, Coverage, Diversity, HitRate, Novelty, Precision, Recall, evaluate
 from kgrecall.types import Interactions
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # importing it calls torch.jit.script
-    from torch_geometric import metrics as pyg
 
 NUM_USERS, NUM_ITEMS, LENGTH = 150, 120, 20
 
