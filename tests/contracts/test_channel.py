@@ -19,6 +19,8 @@ from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.index.base import ExactIndex
 from kgrecall.recall.attributes import AttributesChannel, AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Channel, QueryBatch
+from kgrecall.recall.ease import EaseConfig, build_ease
+from kgrecall.recall.item_graph import build_item_graph
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
 from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
@@ -79,6 +81,28 @@ def _item_knn(events: Interactions) -> Case:
     w = x.T @ np.diag(1 / np.sqrt(np.maximum(degree, 1))) @ x
     w *= np.maximum(sums, 1)[:, None] ** -0.5 * np.maximum(sums, 1)[None, :] ** -0.3
     return Case(channel, _linear(_top_of_rows(w, 8)))
+
+
+def _ease(events: Interactions) -> Case:
+    weights = build_ease(events, EaseConfig(l2=2))
+    assert (weights.data < 0).any()
+    return Case(ItemKnnChannel(weights, name="ease"), _linear(weights.toarray().astype(np.float64)))
+
+
+def _trending(events: Interactions) -> Case:
+    """Item-kNN with a prior and a fading history."""
+    similarity, prior = build_item_knn(events), np.linspace(0, 2, NUM_ITEMS, dtype=np.float32)
+    plain = _linear(similarity.toarray().astype(np.float64) * prior)
+
+    def score(user: int, history: np.ndarray, weights: np.ndarray, text: np.ndarray | None) -> np.ndarray:
+        return plain(user, history, weights * 0.5 ** (np.arange(len(history))[::-1] / 3), text)
+
+    return Case(ItemKnnChannel(similarity, prior=prior, half_life=3), score)
+
+
+def _item_graph(events: Interactions, incidences: tuple[Incidence, ...]) -> Case:
+    similarity, space = build_item_graph(events, incidences)
+    return Case(AttributesChannel(similarity, space, name="item_graph"), _linear(similarity.toarray().astype(np.float64)))
 
 
 def _attributes(incidences: tuple[Incidence, ...]) -> Case:
@@ -200,6 +224,9 @@ def _cases() -> dict[str, Case]:
     events, incidences = _random_interactions(rng), _incidences(rng)
     return {
         "item_knn": _item_knn(events),
+        "ease": _ease(events),
+        "trending": _trending(events),
+        "item_graph": _item_graph(events, incidences),
         "attributes": _attributes(incidences),
         "neighbors": _neighbors(events, incidences),
         "pagerank": _pagerank(events, incidences),
@@ -323,7 +350,7 @@ def test_evidence_ends_in_the_item_and_its_shares_are_sorted(case: Case, queries
         assert case.channel.evidence(query, item, limit=1) == reasons[:1]
 
 
-@pytest.mark.parametrize("name", ["item_knn", "attributes", "neighbors"])
+@pytest.mark.parametrize("name", ["item_knn", "trending", "item_graph", "attributes", "neighbors"])
 @settings(max_examples=30, deadline=None)
 @given(queries=query_batches())
 def test_removing_the_named_history_item_lowers_the_score(name: str, queries: QueryBatch) -> None:
