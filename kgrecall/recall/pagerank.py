@@ -38,10 +38,10 @@ class PageRankConfig(Settings):
 
 
 class PageRankChannel:
-    """Walks any number of steps along all relations, and ranks items by how often it would be found there.
+    """Walks along all relations of the graph, and ranks items by how often a walker is found there.
 
-    It starts from the history alone: a known user and a visitor with the same history get the same answer (starting from the
-    user's own node as well gives the same quality, within 0.001 NDCG).
+    It starts from the history alone, so that a known user and a visitor with the same history get the same answer; to start
+    from the user's own node, or from both, is no better (within 0.001 NDCG on MovieLens-100k).
 
     Args:
         graph: of one snapshot, with the ``relation_weights`` of ``config``.
