@@ -24,7 +24,6 @@ from kgrecall.store.neo4j_server import LocalServer, ServerConfig, missing_parts
 SETTINGS = {"db.memory.transaction.max": "256m"}
 """A limit that a test can reach."""
 _MET = "neo4j server of the tests"
-_WIPE = "MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,11 +60,18 @@ def neo4j_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
             stop_server(Path(home))
 
 
+@pytest.fixture(scope="session")
+def neo4j_driver(neo4j_server: LocalServer) -> Iterator[neo4j.Driver]:
+    """A plain driver beside the stores under test."""
+    login = (neo4j_server.user, neo4j_server.password)
+    with neo4j.GraphDatabase.driver(neo4j_server.uri, auth=login, notifications_min_severity="OFF") as driver:
+        yield driver
+
+
 @pytest.fixture
-def empty_neo4j(neo4j_server: LocalServer) -> LocalServer:
+def empty_neo4j(neo4j_server: LocalServer, neo4j_driver: neo4j.Driver) -> LocalServer:
     """The server with all nodes and relationships deleted; constraints stay, since they hold no data."""
-    with _driver(neo4j_server) as driver, driver.session(database="neo4j") as session:
-        session.run(_WIPE).consume()
+    neo4j_driver.execute_query("MATCH (n) DETACH DELETE n", database_="neo4j")
     return neo4j_server
 
 
@@ -78,16 +84,10 @@ def neo4j_store(empty_neo4j: LocalServer) -> Iterator[Neo4jStore]:
 
 
 @pytest.fixture
-def cypher(empty_neo4j: LocalServer) -> Iterator[Callable[..., list[list[object]]]]:
+def cypher(empty_neo4j: LocalServer, neo4j_driver: neo4j.Driver) -> Iterator[Callable[..., list[list[object]]]]:
     """``cypher(statement, **parameters)``: what an administrator would type into the same, wiped database."""
-    with _driver(empty_neo4j) as driver, driver.session(database="neo4j") as session:
+    with neo4j_driver.session(database="neo4j") as session:
         yield lambda statement, **parameters: [record.values() for record in session.run(statement, parameters)]
-
-
-def _driver(server: LocalServer) -> neo4j.Driver:
-    return neo4j.GraphDatabase.driver(
-        server.uri, auth=(server.user, server.password), telemetry_disabled=True, notifications_min_severity="OFF"
-    )
 
 
 def _version_at(url: str, user: str, password: str) -> str:

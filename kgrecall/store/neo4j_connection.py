@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -15,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 import neo4j
 from pydantic import Field
 
-from kgrecall.errors import ConfigError, KGRecallError, Shown, Unsupported
+from kgrecall.errors import ConfigError, KGRecallError, Shown, StoreTimeout, Unsupported
 from kgrecall.settings import Settings
 from kgrecall.store.neo4j_errors import DRIVER_PROBLEMS, translate, without_secrets, worth_another_try
 
@@ -29,6 +32,8 @@ OLDEST_SERVER = (5, 26)
 _METADATA = {"app": "kgrecall"}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 _CONSTRAINT_TRIES = 5
+_GRACE = 1.0
+"""Seconds that the server has to report its own timeout."""
 
 
 class Neo4jConfig(Settings):
@@ -41,7 +46,7 @@ class Neo4jConfig(Settings):
     write_timeout: float = Field(default=120.0, gt=0)
     """Seconds after which the server ends one of our write transactions."""
     read_timeout: float = Field(default=20.0, gt=0)
-    """Seconds after which the server ends a point read (neighbours, counts); scans have no deadline."""
+    """Seconds that a point read (neighbours, counts) may take, waiting and trying again included; scans have no deadline."""
     patience: float = Field(default=60.0, ge=0)
     """Seconds that a call keeps trying while the server is away, starts again, or reports deadlocks."""
 
@@ -91,11 +96,21 @@ class Connection:
 
     def write(self, work: Callable[[Run], T]) -> T:
         """Run ``work`` in one transaction and commit; it must be idempotent, since it may run several times."""
-        return self._transact(work, neo4j.WRITE_ACCESS)
+        return self._transact(work, neo4j.WRITE_ACCESS, self.config.write_timeout, self.config.patience)
 
     def read(self, work: Callable[[Run], T]) -> T:
-        """Run ``work`` in one read transaction."""
-        return self._transact(work, neo4j.READ_ACCESS)
+        """Run ``work`` in one read transaction; the answer, or an error, comes within the read timeout and a second.
+
+        Raises:
+            StoreTimeout: it did not, say because the server's machine hangs without closing the connection.
+        """
+        config = self.config
+        patience = min(config.patience, config.read_timeout)
+        return _within(
+            config.read_timeout + _GRACE,
+            self.url,
+            lambda: self._transact(work, neo4j.READ_ACCESS, config.read_timeout, patience),
+        )
 
     def stream(self, statement: str, parameters: Parameters) -> Iterator[Row]:
         """The rows of a read statement as they come; without a deadline, since a scan takes as long as it takes."""
@@ -113,11 +128,16 @@ class Connection:
         self._driver.close()
 
     def _session(self, access: str) -> neo4j.Session:
-        return self._driver.session(database=self.database, default_access_mode=access, fetch_size=1000)
+        """The bookmarks are shared, so that on a cluster, too, every session sees what the others wrote."""
+        return self._driver.session(
+            database=self.database,
+            default_access_mode=access,
+            fetch_size=1000,
+            bookmark_manager=self._driver.execute_query_bookmark_manager,
+        )
 
-    def _transact(self, work: Callable[[Run], T], access: str) -> T:
-        timeout = self.config.write_timeout if access == neo4j.WRITE_ACCESS else self.config.read_timeout
-        deadline = time.monotonic() + self.config.patience
+    def _transact(self, work: Callable[[Run], T], access: str, timeout: float, patience: float) -> T:
+        deadline = time.monotonic() + patience
         pause, constraint_failures = _FIRST_PAUSE, 0
         while True:
             started = time.monotonic()
@@ -170,3 +190,27 @@ def supported_version(agent: str, url: str) -> str:
             url, expected="Neo4j 5.26 or later", got=Shown(agent), remedy="Upgrade the server; 5.26 is the long-term release."
         )
     return version
+
+
+def _within(seconds: float, url: str, work: Callable[[], T]) -> T:
+    """The outcome of ``work`` on a thread of its own, which is left behind when it takes longer."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="kgrecall-read", daemon=True).start()
+    try:
+        return done.result(seconds)
+    except FutureTimeout as error:
+        if done.done():
+            raise
+        raise StoreTimeout(
+            url,
+            expected=f"an answer within {seconds:g} s",
+            got=Shown("none"),
+            remedy="Check the server and the network, or raise read_timeout of Neo4jConfig.",
+        ) from error

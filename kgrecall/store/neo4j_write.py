@@ -97,7 +97,8 @@ def upsert_edges(
         outcomes = []
         for part in _cut(chosen, config.transaction_rows):
             outcome = connection.write(_EdgeWrite(batch, part, lanes, worker, tuple(ours)))
-            ours.append(outcome.seq)
+            if outcome.written:  # otherwise the number is still free, and another importer may take it
+                ours.append(outcome.seq)
             outcomes.append(outcome)
         return outcomes
 

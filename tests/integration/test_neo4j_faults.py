@@ -153,6 +153,22 @@ class TestLimits:
         assert store.count_edges("SEEN") == 0
         assert all_pairs(store) == 1200
 
+    def test_a_server_that_hangs_does_not_hold_a_reader(self, server: LocalServer, connect: Connect) -> None:
+        if not server.pid:
+            pytest.skip("the server is not a child process of the tests")
+        store = connect(read_timeout=1)
+        users = ids("u", [0])
+        store.neighbors("SEEN", users)
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            with pytest.raises(StoreTimeout, match="read_timeout"):
+                store.neighbors("SEEN", users)
+            assert time.monotonic() - started < 10
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert len(store.neighbors("SEEN", users)) == 1
+
     def test_a_transaction_beyond_the_memory_of_the_server(self, server: LocalServer, connect: Connect) -> None:
         connection = Connection(server.uri, server.user, server.password, None, Neo4jConfig())
         hog = "UNWIND range(1, 100000000) AS x RETURN collect(toString(x))"
@@ -172,8 +188,13 @@ class TestLimits:
 
 
 class TestStorms:
-    def test_sessions_that_write_the_same_hubs(self, server: LocalServer, connect: Connect) -> None:
+    @pytest.mark.parametrize("lanes", ["own", "shared"])
+    def test_sessions_that_write_the_same_hubs(
+        self, server: LocalServer, connect: Connect, lanes: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Four instances, the same 1,200 edges in small transactions of every order: each edge once, whoever came first."""
+        if lanes == "shared":  # the instances count their writes in the same places
+            monkeypatch.setattr("kgrecall.store.neo4j.random.randrange", lambda stop: 0)
         stores = [connect(sessions=2, transaction_rows=60) for _ in range(4)]
         written = [0] * 4
         failures: list[BaseException] = []

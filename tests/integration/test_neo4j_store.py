@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from kgrecall.errors import ConstraintViolated, NotBuilt, SchemaError
 from kgrecall.graph.snapshot import take_snapshot
+from kgrecall.jobs.build import build
+from kgrecall.jobs.build_config import BuildConfig
+from kgrecall.jobs.serve import load_engine
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.reader import read_tables
 from kgrecall.sources.sample_shop import write_sample_shop
@@ -25,6 +28,7 @@ from kgrecall.store.ingest import ingest
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j_connection import Neo4jConfig
 from kgrecall.store.neo4j_server import LocalServer
+from kgrecall.types import Query
 
 pytestmark = pytest.mark.neo4j
 Cypher = Callable[..., list[list[object]]]
@@ -291,10 +295,11 @@ class TestParity:
         assert content(store) == content(memory)
         store.close()
 
-    def test_an_import_and_its_snapshot_are_the_same(self, neo4j_store: Neo4jStore, tmp_path: Path) -> None:
+    def test_import_snapshot_and_recall_are_the_same(self, neo4j_store: Neo4jStore, tmp_path: Path) -> None:
         schema = GraphSchema.load(MAPPINGS / "shop.toml")
-        folder = write_sample_shop(tmp_path, num_users=60, num_items=40)
-        reports, snapshots = [], []
+        folder = write_sample_shop(tmp_path / "raw", num_users=60, num_items=40)
+        config = BuildConfig(channels=("item_knn", "attributes", "neighbors", "popularity"), encoder=None)
+        reports, snapshots, answers = [], [], []
         for target in (neo4j_store, open_store(":memory:")):
             report = ingest(read_tables(folder, schema), target, schema)
             again = ingest(read_tables(folder, schema), target, schema)
@@ -302,11 +307,16 @@ class TestParity:
             assert again.total.written == 0
             reports.append((report.nodes, report.edges))
             snapshots.append(take_snapshot(target, schema))
+            build(target, schema, config, out=tmp_path / "model")
+            queries = [Query(user_id=user, k=20) for user in ("u000", "u007", "u031")]
+            answers.append([list(candidates) for candidates in load_engine(tmp_path / "model").recall_many(queries)])
             target.close()
         assert reports[0] == reports[1]
         assert snapshots[0].fingerprint == snapshots[1].fingerprint
         for edge_type, edges in snapshots[1].relations.items():
             assert np.array_equal(snapshots[0].relations[edge_type].indices, edges.indices), edge_type
+        assert answers[0] == answers[1]
+        assert all(len(candidates) == 20 for candidates in answers[0])
 
 
 def _apply(store: GraphStore, kind: str, records: list[tuple]) -> object:  # type: ignore[type-arg]
