@@ -95,29 +95,38 @@ class Adjacencies:
 class _RelationSum(torch.autograd.Function):
     """``y = sum_r w_r A_r x`` with every ``A_r`` symmetric.
 
-    dL/dx = sum_r w_r A_r dL/dy (one product with the merged matrix) and dL/dw_r = <A_r x, dL/dy>, for which the messages of the
-    forward pass are kept: a sampled dense-dense product over all edges would cost as much as a third propagation.
+    With ``A = sum_r w_r A_r``: y = A x and dL/dx = A dL/dy, two products with one matrix. dL/dw_r = <A_r x, dL/dy> needs the
+    messages of each relation apart: y itself when there is one relation, otherwise one more product.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, adjacencies: Adjacencies) -> Tensor:
-        messages = adjacencies.stacked @ x  # (num_rows, d)
-        ctx.save_for_backward(messages, weight)
-        ctx.adjacencies = adjacencies
-        out = x.new_zeros(adjacencies.num_nodes, x.shape[1])
-        return out.index_add_(0, adjacencies.row_node, messages * weight[adjacencies.row_relation, None])
+        one = len(adjacencies.relations) == 1
+        matrix = adjacencies.merged if one else _reweighted(adjacencies.merged, weight[adjacencies.edge_relation])
+        y = matrix @ x  # (num_nodes, d)
+        ctx.save_for_backward(y if one else x, weight)
+        ctx.matrix, ctx.adjacencies = matrix, adjacencies
+        return y * weight if one else y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        messages, weight = ctx.saved_tensors
+        saved, weight = ctx.saved_tensors
         adj: Adjacencies = ctx.adjacencies
+        one = len(adj.relations) == 1
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            grad_x = _reweighted(adj.merged, weight[adj.edge_relation]) @ grad
+            grad_x = ctx.matrix @ grad
+            grad_x = grad_x.mul_(weight) if one else grad_x
         if ctx.needs_input_grad[1]:
-            shares = (messages * grad[adj.row_node]).sum(1)  # (num_rows,)
-            grad_weight = torch.zeros_like(weight).index_add_(0, adj.row_relation, shares)
+            grad_weight = torch.dot(saved.flatten(), grad.flatten())[None] if one else _relation_shares(adj, saved, grad)
         return grad_x, grad_weight, None
+
+
+def _relation_shares(adj: Adjacencies, x: Tensor, grad: Tensor) -> Tensor:
+    """<A_r x, grad> for each relation, (num_relations,)."""
+    messages = adj.stacked @ x  # (num_rows, d)
+    shares = torch.linalg.vecdot(messages, grad.index_select(0, adj.row_node))  # (num_rows,)
+    return x.new_zeros(len(adj.relations)).index_add_(0, adj.row_relation, shares)
 
 
 def _reweighted(matrix: Tensor, factor: Tensor) -> Tensor:
