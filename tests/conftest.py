@@ -8,6 +8,7 @@ chooses the version that is started. Under pytest-xdist these tests run in one w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import tempfile
@@ -55,7 +56,8 @@ def neo4j_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
         _say(config, f"Neo4j {_version_at(server.uri, server.user, server.password)} {kind}")
         yield server
         if server.pid:  # its data goes with it, so there is nothing to end in order
-            os.kill(server.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a test may have ended it
+                os.kill(server.pid, signal.SIGKILL)
         else:
             stop_server(Path(home))
 

@@ -187,7 +187,7 @@ class RecordBuilder:
     def _lose_lists(self, raw: RawBatch, record: str, end: _End, absent: BoolArray) -> None:
         for reason, found in end.lost.items():
             rows = found[~absent[found]]
-            values = raw.columns[end.column].take(pa.array(rows)).to_pylist()
+            values = _python_values(raw.columns[end.column].take(pa.array(rows)))
             self.lost(BadRows(raw.rows[rows], reason, values, end.column), record)
 
     def _set_aside(
@@ -210,7 +210,18 @@ class RecordBuilder:
                 fresh = hit[~bad[hit]]
                 bad[fresh] = True
                 rows = fresh if parents is None else parents[fresh]
-                values = raw.columns[column].take(pa.array(rows)).to_pylist()
+                values = _python_values(raw.columns[column].take(pa.array(rows)))
                 self._quarantine.add_many(
                     self._name, raw.rows[rows], record=record, column=column, reason=reason, values=values
                 )
+
+
+def _python_values(cells: pa.Array) -> list[object]:
+    """Cells as Python objects. Times become text or a count: Python's own have no nanoseconds, and pyarrow refuses to cut."""
+    kind = cells.type
+    if pa.types.is_duration(kind):
+        cells = cells.cast(pa.int64())
+    elif pa.types.is_timestamp(kind) or pa.types.is_time(kind):
+        cells = cells.cast(pa.string())
+    values: list[object] = cells.to_pylist()
+    return values

@@ -127,5 +127,5 @@ def test_a_peer_answers_through_its_folder(peer, tmp_path):
 
 def test_a_peer_that_fails_is_named_with_what_it_said(peer, tmp_path):
     peer("raise ValueError('no such matrix')")
-    with pytest.raises(NotBuilt, match=r"peer toy.*ValueError: no such matrix"):
+    with pytest.raises(NotBuilt, match=r"peer toy.*no such matrix"):
         peers.run_peer("toy", tmp_path)
