@@ -89,14 +89,14 @@ def split_records(data: bytes, dialect: Dialect) -> Iterator[bytes]:
 
 
 def split_cells(record: bytes, dialect: Dialect) -> list[bytes]:
-    """The cells of one well-formed record without its line end."""
+    """The cells of one record without its line end; from a broken quote on, the rest is one cell."""
     quote, cells, at = dialect.quote, [], 0
     cell = _cell(dialect)
     while True:
         match = cell.match(record, at)
         text = match.group() if match else record[at:]
         at += len(text) + len(dialect.delimiter)
-        quoted = quote is not None and text.startswith(quote)
+        quoted = match is not None and quote is not None and text.startswith(quote)
         cells.append(text[1:-1].replace(quote * 2, quote) if quoted and quote else text)
         if at > len(record):
             return cells

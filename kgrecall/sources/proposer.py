@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from kgrecall.errors import Shown, SourceError
-from kgrecall.sources.cells import as_text, list_cells
+from kgrecall.sources.cells import as_text, list_cells, plain
 from kgrecall.sources.draft import Draft, label_of, noun_of
 from kgrecall.sources.profile import Column
 from kgrecall.sources.roles import ITEM_NOUNS, Table, main_item_noun
@@ -194,7 +194,8 @@ def _how(column: Column) -> str:
 
 def _repeats(table: Table) -> bool:
     """Whether a user does the same to an item more than once."""
-    pairs = pl.DataFrame({"user": _texts(table, table.keys[0]), "item": _texts(table, table.keys[1])})
+    columns = {side: as_text(plain(table.sample.columns[key]).values) for side, key in zip("ui", table.keys, strict=True)}
+    pairs = pl.DataFrame({side: pl.Series(values=pl.from_arrow(cells)) for side, cells in columns.items()}).drop_nulls()
     return pairs.n_unique() < len(pairs)
 
 

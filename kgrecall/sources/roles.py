@@ -89,12 +89,12 @@ def _file_noun(name: str) -> str:
     """The user or item noun in a file's name, else its first word."""
     words = [_ALIASES.get(singular(word), singular(word)) for word in words_of(name)]
     known = [word for word in words if word in USER_NOUNS | ITEM_NOUNS | PEER_NOUNS]
-    return known[0] if known else words[0]
+    return known[0] if known else (words[0] if words else "entity")
 
 
 def _reference(column: Column) -> str | None:
     """The noun that an id column refers to; None when it is no reference. A bare ``id`` refers to the file's own noun."""
-    if column.kind not in ("integer", "string", "strings"):
+    if column.kind not in ("integer", "string", "strings") or not column.words:
         return None
     words = [singular(word) if word not in _ID_WORDS else word for word in column.words]
     rest = [_ALIASES.get(word, word) for word in words if word not in _ID_WORDS and not word.isdigit()]

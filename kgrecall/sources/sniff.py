@@ -53,11 +53,14 @@ class Sample:
 
 
 def take_sample(path: Path, name: str) -> Sample | str:
-    """Sniff a file and read its beginning; a phrase when it is not a table that can be read.
+    """Sniff a file and read its beginning; a phrase when it is not a table that can be read."""
+    try:
+        return _sniff(path, name)
+    except SourceError as error:
+        return f"it cannot be read: {error}"
 
-    Raises:
-        SourceError: the file cannot be opened.
-    """
+
+def _sniff(path: Path, name: str) -> Sample | str:
     head, _ = next(text_chunks(path, None, _HEAD_BYTES), (b"", 0.0))
     for magic, binary in ((b"PAR1", "parquet"), (b"ARROW1", "arrow")):
         if head.startswith(magic):
@@ -77,12 +80,8 @@ def take_sample(path: Path, name: str) -> Sample | str:
     guess = guess.model_copy(update={"encoding": encoding})
     if guess.format == "delimited" and '"' in text:
         plain = guess.model_copy(update={"quote": None})
-        return min((_read(path, mapping, doubts) for mapping in (guess, plain)), key=_badness)
+        return min((_read(path, mapping, doubts) for mapping in (guess, plain)), key=lambda sample: sample.bad)
     return _read(path, guess, doubts)
-
-
-def _badness(sample: Sample | str) -> float:
-    return float("inf") if isinstance(sample, str) else sample.bad
 
 
 def _looks_binary(text: str) -> bool:
@@ -176,20 +175,17 @@ def _has_header(rows: list[list[str]]) -> bool:
     )
 
 
-def _read(path: Path, mapping: FileMapping, doubts: tuple[str, ...] = ()) -> Sample | str:
+def _read(path: Path, mapping: FileMapping, doubts: tuple[str, ...] = ()) -> Sample:
     """The first rows; columns that hold objects are left out."""
-    try:
-        source = open_source(path, mapping.path, mapping)
-        names = tuple(dict.fromkeys(source.columns))
-        while True:
-            parts, bad, whole = _first_rows(source, names)
-            nested = {found.column for found in bad if found.column}
-            if not nested:
-                break
-            names = tuple(name for name in names if name not in nested)
-            doubts += (f"{', '.join(sorted(nested))} hold objects and are left out",)
-    except SourceError as error:
-        return f"it cannot be read: {error}"
+    source = open_source(path, mapping.path, mapping)
+    names = tuple(dict.fromkeys(source.columns))
+    while True:
+        parts, bad, whole = _first_rows(source, names)
+        nested = {found.column for found in bad if found.column}
+        if not nested:
+            break
+        names = tuple(name for name in names if name not in nested)
+        doubts += (f"{', '.join(sorted(nested))} hold objects and are left out",)
     columns = {name: _joined([part.columns[name] for part in parts]) for name in names}
     return Sample(mapping.path, mapping, columns, sum(len(found.rows) for found in bad), whole, doubts)
 

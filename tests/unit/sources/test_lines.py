@@ -118,3 +118,4 @@ def test_first_record(data: bytes, cells: list[bytes], rest: bytes) -> None:
 def test_cells_of_one_record() -> None:
     assert split_cells(b'"a,""b""",,c', Dialect(b",", b'"')) == [b'a,"b"', b"", b"c"]
     assert split_cells(b'"a"::b::', Dialect(b"::", None)) == [b'"a"', b"b", b""]
+    assert split_cells(b'a,"b,c', Dialect(b",", b'"')) == [b"a", b'"b,c']

@@ -105,7 +105,7 @@ def test_words_of_names() -> None:
     assert words_of("__") == ()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.lists(st.sampled_from(["user_id", "item_id", "1", "2.5", "a|b", "", '"', "é", "x y z", "2024-01-01"]), max_size=4),
