@@ -1,7 +1,8 @@
 # kgrecall: every target sets up what it needs and may be run twice.
 #   make demo            the main job on real data, no server      make demo STORE=neo4j   the same on a local Neo4j
 #   make test            the whole test suite                      make lint types         what CI checks first
-#   make bench           list the benchmarks                       make bench NAME=ingest  run one
+#   make bench           list the benchmarks                       make bench NAME=snapshot  run one
+#   make fuzz            random bytes against the readers          make neo4j-stop           stop the local Neo4j
 #   make PYTHON=python3.12 VENV=env ...                            another interpreter, another environment
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ NAME   ?=
 PY     := $(VENV)/bin/python
 UV     := $(VENV)/.uv/bin/uv
 
-.PHONY: help demo test lint types check bench render notebooks fuzz neo4j-stop clean
+.PHONY: help demo test lint types check bench fuzz neo4j-stop clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -59,6 +60,10 @@ check: lint types test
 
 bench: $(VENV)/.ready-test
 	$(PY) -m tests.benchmarks $(NAME)
+
+fuzz: $(VENV)/.ready-test
+	$(UV) pip install --quiet --python $(PY) atheris
+	$(PY) -m tests.fuzz.readers $(or $(SECONDS),120)
 
 neo4j-stop: $(VENV)/.ready-demo
 	$(PY) -m kgrecall neo4j stop
