@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,14 +168,20 @@ class TestKill:
         run(store)
         assert store.writes == 6  # a finished import is looked at again as a whole
 
-    def test_a_changed_chunk_and_all_after_it_are_written(self, path: Path) -> None:
+    @pytest.mark.parametrize("edit", ["drop", "retitle"])
+    def test_a_changed_chunk_and_all_after_it_are_written(self, path: Path, edit: str) -> None:
         in_child(lambda: run(SqliteStore(path), kill_at(len(tables()))))
-        changed = [
-            b for b in tables() if not (isinstance(b, NodeBatch) and b.columns and b.columns["title"][0].as_py() == "old i0")
-        ]
+        changed = tables()
+        chunk = changed[2]
+        assert isinstance(chunk, NodeBatch)
+        assert chunk.columns["title"][0].as_py() == "old i0"
+        other = replace(chunk, columns={"title": pa.array(["newer"] * len(chunk))})
+        changed[2:3] = [] if edit == "drop" else [other]
         store = CountingStore(path)
         ingest(changed, store, SCHEMA, write_rows=CHUNK)
         assert store.writes == 6
+        titles = {title for batch in store.scan_nodes("Item", ["title"]) for title in batch["title"].to_pylist()}
+        assert titles == {f"new i{i}" for i in range(20)}
 
     def test_a_delete_in_between_is_made_good(self, path: Path, clean: tuple[str, ImportReport]) -> None:
         in_child(lambda: run(SqliteStore(path), kill_at(10)))

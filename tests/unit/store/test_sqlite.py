@@ -299,9 +299,11 @@ class TestProcesses:
 
     @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
     def test_a_store_survives_a_fork(self, store: SqliteStore) -> None:
+        connection = store._connections._own(create=False)
         pid = os.fork()
         if pid == 0:
             try:
+                assert store._connections._own(create=False) is not connection
                 store.upsert_nodes("User", ids("child"), {})
                 store.close()
                 os._exit(0)
