@@ -59,6 +59,7 @@ types: $(VENV)/.ready-test
 check: lint types test
 
 bench: $(VENV)/.ready-test
+	$(UV) pip install --quiet --python $(PY) --requirement tests/benchmarks/requirements.txt
 	$(PY) -m tests.benchmarks $(NAME)
 
 fuzz: $(VENV)/.ready-test

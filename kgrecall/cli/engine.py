@@ -61,6 +61,9 @@ def recall(
     history: History = None,
     text: Text = None,
     like: Like = None,
+    only: Annotated[
+        str | None, typer.Option("--filter", help="Only items that fulfil this: \"price < 20 and MADE_BY any ['Norra']\".")
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="How many candidates.")] = 10,
     json: Json = False,
 ) -> None:
@@ -69,7 +72,7 @@ def recall(
     from kgrecall.jobs.serve import load_engine
 
     engine = load_engine(artifact)
-    found = engine.recall(_query(user, history, text, like, k))
+    found = engine.recall(_query(user, history, text, like, k, only))
     if json:
         rows = [
             {"rank": c.rank, "item_id": c.item_id, "title": c.title, "score": c.score, "channels": c.channels} for c in found
@@ -147,10 +150,12 @@ def evaluate(
     console.print(f"{FUSED} against {TUNED}, NDCG@{ks[0]}: {gain}", markup=False)
 
 
-def _query(user: str | None, history: list[str] | None, text: str | None, like: str | None, k: int) -> Query:
+def _query(
+    user: str | None, history: list[str] | None, text: str | None, like: str | None, k: int, only: str | None = None
+) -> Query:
     from kgrecall.types import Query
 
-    return Query(user_id=user, history=history or None, text=text, item_id=like, k=k)
+    return Query(user_id=user, history=history or None, text=text, item_id=like, k=k, filter=only)
 
 
 def _config(path: Path | None, encoder: str | None) -> BuildConfig:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kgrecall.errors import ConfigError, nearest
+from kgrecall.graph.columns import ItemColumns
 from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.encoders import LateEncoder
 from kgrecall.jobs.ingredients import Ingredients, load
 from kgrecall.recall.engine import EngineConfig, RecallEngine
+from kgrecall.recall.filter_mask import FilterMasks
 from kgrecall.recall.rank_fusion import FusionConfig
 
 
@@ -56,6 +58,7 @@ def assemble(
         fusion.model_copy(update={"weights": weights, "temperatures": temperatures}),
         ingredients.histories,
         popularity=ingredients.popularity,
+        filters=FilterMasks(ItemColumns(ingredients.snapshot)),
         encode_text=LateEncoder(encoder) if encoder and "text" in names else None,
         names=ingredients.names,
         naming=ingredients.naming,

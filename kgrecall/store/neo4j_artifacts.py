@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kgrecall.errors import ConfigError, Shown, StoreUnavailable
+from kgrecall.sources.cache_folder import cache_folder
 
 LTS = "5.26.28"
 """The long-term support release that is used unless another is asked for."""
@@ -32,11 +33,6 @@ _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 _VERSION = re.compile(r"\d{1,4}\.\d{1,2}\.\d{1,3}")
 _FETCH_SECONDS = 900
 _PLACES = ("usr/lib/jvm/*/bin/java", "opt/java/*/bin/java", "Library/Java/JavaVirtualMachines/*/Contents/Home/bin/java")
-
-
-def cache_folder() -> Path:
-    """``$KGRECALL_CACHE``, or ``~/.cache/kgrecall``; not created here."""
-    return Path(os.environ.get("KGRECALL_CACHE") or Path.home() / ".cache" / "kgrecall")
 
 
 def java_releases(version: str) -> range:

@@ -21,9 +21,10 @@ from pydantic import Field
 
 from kgrecall.errors import Shown, StoreUnavailable
 from kgrecall.settings import Settings
+from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.store import neo4j_container as docker
 from kgrecall.store import neo4j_java as java
-from kgrecall.store.neo4j_artifacts import LTS, cache_folder, find_java, has_jars, java_releases
+from kgrecall.store.neo4j_artifacts import LTS, find_java, has_jars, java_releases
 
 _STATE = "server.json"
 _USER = "neo4j"

@@ -110,6 +110,8 @@ def test_recall_and_explain(shop_build: BuildReport) -> None:
     assert why["paths"]
     assert sum(why["contributions"].values()) == pytest.approx(found["candidates"][0]["score"], rel=1e-5)
     assert best in run("recall", shop_build.out, "--user", "u005", "-k", "4")
+    some = json.loads(run("recall", shop_build.out, "--user", "u005", "--filter", "price < 30", "--json"))
+    assert {c["item_id"] for c in some["candidates"]} != {c["item_id"] for c in found["candidates"]}
     assert "score =" in run("explain", shop_build.out, best, "--user", "u005")
     assert len(json.loads(run("recall", shop_build.out, "--history", "i001", "--json"))["candidates"]) == 10
 

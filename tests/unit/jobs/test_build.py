@@ -35,6 +35,20 @@ def test_every_channel_is_built_and_answers(shop_build: BuildReport) -> None:
         assert not np.isnan(answer.channel_scores[name]).all(), f"{name} found none of the candidates"
 
 
+def test_a_built_engine_filters_by_properties_and_relations(shop_build: BuildReport, shop_snapshot: GraphSnapshot) -> None:
+    engine = load_engine(shop_build.out)
+    prices = shop_snapshot.properties["Item"].column("price").to_pylist()
+    cheap = {i for i, price in zip(shop_snapshot.items.ids.to_pylist(), prices, strict=True) if price < 40}
+    assert cheap
+    found = engine.recall(Query(user_id="u007", k=80, filter="price < 40", exclude_seen=False))
+    assert set(found.item_ids) == cheap
+    branded = engine.recall(Query(user_id="u007", k=80, filter="MADE_BY any ['Norra']", exclude_seen=False))
+    assert branded
+    assert all(title is not None and title.startswith("Norra") for title in branded.titles)
+    with pytest.raises(ConfigError, match="Did you mean 'price'"):
+        engine.recall(Query(user_id="u007", filter="prise < 40"))
+
+
 def test_the_report_balances(shop_build: BuildReport, shop_snapshot: GraphSnapshot) -> None:
     assert shop_build.texts_encoded + shop_build.texts_cached >= len(set(shop_snapshot.texts("Item")))
     assert set(shop_build.weights) == set(CHANNELS)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kgrecall.errors import ConfigError, StoreUnavailable
+from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.store import neo4j_artifacts as artifacts
 from kgrecall.store import neo4j_server, open_store
 from kgrecall.store.neo4j_server import LocalServer, ServerConfig, find_server, missing_parts, start_server, stop_server
@@ -76,7 +77,7 @@ def test_maven_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(StoreUnavailable, match="no such version"):
         artifacts.fetch_jars("5.26.99")
     assert not artifacts.has_jars("5.26.99")
-    assert list((artifacts.cache_folder() / "neo4j" / "5.26.99").iterdir()) == []
+    assert list((cache_folder() / "neo4j" / "5.26.99").iterdir()) == []
 
 
 def test_maven_that_succeeds_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
