@@ -14,7 +14,6 @@ from kgrecall.store import checks, neo4j_schema, neo4j_write
 from kgrecall.store import neo4j_statements as cypher
 from kgrecall.store.base import Direction, Ragged, WriteStats
 from kgrecall.store.neo4j_connection import Connection, Neo4jConfig, Run
-from kgrecall.store.neo4j_edges import Lanes
 from kgrecall.store.neo4j_journal import Neo4jJournal
 from kgrecall.store.neo4j_values import edge_batches, node_batches, ragged
 
@@ -50,7 +49,7 @@ class Neo4jStore:
         config: Neo4jConfig | None = None,
     ) -> None:
         self._connection = Connection(url, user, password, database, config or Neo4jConfig())
-        self._lanes = Lanes(random.randrange(cypher.LANES))
+        self._lanes = neo4j_write.Lanes(random.randrange(cypher.LANES))
         self._parsed: tuple[str, GraphSchema] | None = None
         self._constrained: set[str] = set()
 
