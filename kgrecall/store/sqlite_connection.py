@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -137,7 +138,7 @@ class Connections:
             ready = prepare(connection, self.path)
             if not ready and not create:
                 raise self._absent("an empty one")
-            _configure(connection)
+            _configure(connection, self.busy_timeout)
             if ready and not self._checked:
                 check_after_unclean_end(connection, self.path)
                 self._checked = True
@@ -175,10 +176,22 @@ class _Handle:
         self.close()
 
 
-def _configure(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+def _configure(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    _use_write_ahead_log(connection, time.monotonic() + busy_timeout)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> None:
+    """A new file changes its mode only while nobody else has it open, and SQLite does not wait for that by itself."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 @contextmanager

@@ -36,14 +36,13 @@ def prepare(connection: sqlite3.Connection, path: str) -> bool:
     Raises:
         StoreUnavailable: it belongs to another program, or to a newer version of this one.
     """
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        return False  # asked first: another process may be laying it out, marks and tables in one write
     application, version = _marks(connection)
     if application == APPLICATION_ID and version <= FORMAT:
         if version < FORMAT:
             _migrate(connection)
         return True
-    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if application == 0 and version == 0 and empty:
-        return False
     ours = application == APPLICATION_ID
     raise StoreUnavailable(
         path,

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -282,6 +283,13 @@ def _read_many(path: str, until: str) -> None:
         last = len(rows)
 
 
+def _lay_out(path: Path, start: Barrier, user: str) -> None:
+    store = SqliteStore(path)
+    start.wait()
+    store.apply_schema(SCHEMA)
+    store.upsert_nodes("User", ids(user), {})
+
+
 class TestProcesses:
     def test_writers_queue_and_readers_see_whole_writes(self, store: SqliteStore, path: Path, tmp_path: Path) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -296,6 +304,19 @@ class TestProcesses:
         reader.join()
         assert [process.exitcode for process in [reader, *writers]] == [0, 0, 0]
         assert store.count_edges("SEEN") == 2 + 2 * 15 * 20
+
+    @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+    def test_several_may_lay_out_a_new_file_at_once(self, tmp_path: Path) -> None:
+        fork = multiprocessing.get_context("fork")
+        for n in range(12):
+            path, start = tmp_path / f"{n}.sqlite", fork.Barrier(4)
+            processes = [fork.Process(target=_lay_out, args=(path, start, f"u{i}")) for i in range(4)]
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join()
+            assert [process.exitcode for process in processes] == [0] * 4
+            assert SqliteStore(path).count_nodes("User") == 4
 
     @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
     def test_a_store_survives_a_fork(self, store: SqliteStore) -> None:
