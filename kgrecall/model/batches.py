@@ -17,16 +17,20 @@ from kgrecall.types import IntArray
 class Batch:
     """q users, cut into visible history and targets.
 
-    Shapes: ``items`` int64 (n,), ``weight`` float32 (n,), histories end to end; ``offsets`` int64 (q,); ``target_user`` int64
-    (p,) rows of the batch; ``target_item`` int64 (p,); ``negatives`` int64 (m,), shared by all pairs, sorted.
+    Shapes: ``items`` int64 (n,), ``weight`` float32 (n,), visible histories end to end; ``offsets`` int64 (q,); ``candidates``
+    int64 (m,), sorted items that all users choose from; ``target_row`` and ``target_column`` int64 (p,): row of the batch and
+    column of the candidates; ``seen_row`` and ``seen_column`` int64 (s,): visible items among the candidates, which no
+    score may go to.
     """
 
     items: Tensor
     weight: Tensor
     offsets: Tensor
-    target_user: Tensor
-    target_item: Tensor
-    negatives: Tensor
+    candidates: Tensor
+    target_row: Tensor
+    target_column: Tensor
+    seen_row: Tensor
+    seen_column: Tensor
 
 
 class BatchSampler:
@@ -65,17 +69,21 @@ class BatchSampler:
         last = np.maximum.reduceat(draw, offsets)[user] == draw  # ... and at least one visible item
         hidden = ((draw < self.target_share) | first) & ~last
         items = self.history.indices[flat].astype(np.int64)
-        targets = items[hidden]
+        candidates = self._candidates(items[hidden], rng)
+        column = np.searchsorted(candidates, items)
+        seen = ~hidden & (candidates[np.minimum(column, len(candidates) - 1)] == items)
         return Batch(
             items=torch.from_numpy(items[~hidden]),
             weight=torch.from_numpy(self.history.data[flat][~hidden]),
             offsets=torch.from_numpy(np.searchsorted(user[~hidden], np.arange(len(users)))),
-            target_user=torch.from_numpy(user[hidden]),
-            target_item=torch.from_numpy(targets),
-            negatives=torch.from_numpy(self._negatives(targets, rng)),
+            candidates=torch.from_numpy(candidates),
+            target_row=torch.from_numpy(user[hidden]),
+            target_column=torch.from_numpy(column[hidden]),
+            seen_row=torch.from_numpy(user[seen]),
+            seen_column=torch.from_numpy(column[seen]),
         )
 
-    def _negatives(self, targets: IntArray, rng: np.random.Generator) -> IntArray:
+    def _candidates(self, targets: IntArray, rng: np.random.Generator) -> IntArray:
         num_items = self.history.shape[1]
         if self.num_negatives >= num_items:
             return np.arange(num_items)

@@ -35,6 +35,12 @@ def csr_tensor(matrix: sparse.csr_array, *, device: str = "cpu", dtype: torch.dt
         )
 
 
+def csr_array(matrix: Tensor) -> sparse.csr_array:
+    """A torch CSR tensor as scipy's."""
+    values, columns, rows = (t.detach().cpu().numpy() for t in (matrix.values(), matrix.col_indices(), matrix.crow_indices()))
+    return sparse.csr_array((values, columns, rows), shape=(matrix.shape[0], matrix.shape[1]))
+
+
 def symmetric_normalise(matrix: sparse.csr_array) -> sparse.csr_array:
     """``D^-1/2 A D^-1/2`` with weighted degrees; rows without edges stay zero."""
     degree = np.asarray(matrix.sum(axis=1)).ravel()
@@ -48,18 +54,12 @@ def symmetric_normalise(matrix: sparse.csr_array) -> sparse.csr_array:
 class Adjacencies:
     """The normalised adjacency of every relation over one node space, ready to multiply.
 
-    The relations are stacked into one matrix that holds a row for each (node, relation) pair with at least one edge, so that
-    one product gives the messages of all relations apart.
-
-    Shapes: ``stacked`` CSR (num_rows, num_nodes); ``row_node`` and ``row_relation`` int64 (num_rows,); ``merged`` CSR
-    (num_nodes, num_nodes), the union of all edges, whose entry e belongs to relation ``edge_relation[e]`` (int64 (num_edges,)).
+    Shapes: ``merged`` CSR (num_nodes, num_nodes), the edges of all relations; its entry e belongs to relation
+    ``edge_relation[e]`` (int64 (num_edges,)).
     """
 
     relations: tuple[str, ...]
     num_nodes: int
-    stacked: Tensor
-    row_node: Tensor
-    row_relation: Tensor
     merged: Tensor
     edge_relation: Tensor
 
@@ -67,42 +67,47 @@ class Adjacencies:
     def build(
         cls, matrices: Mapping[str, sparse.csr_array], *, device: str = "cpu", dtype: torch.dtype = torch.float32
     ) -> Adjacencies:
-        """Normalise and stack symmetric matrices (num_nodes, num_nodes), one for each relation."""
+        """Normalise and merge symmetric matrices (num_nodes, num_nodes), one for each relation."""
         num_nodes = next(iter(matrices.values())).shape[0]
         parts = [symmetric_normalise(m).tocoo() for m in matrices.values()]
         row = np.concatenate([p.row for p in parts]).astype(np.int64)
         column = np.concatenate([p.col for p in parts]).astype(np.int64)
         value = np.concatenate([p.data for p in parts])
         relation = np.repeat(np.arange(len(parts)), [p.nnz for p in parts])
-        order = np.lexsort((column, relation, row))
-        row, column, value, relation = row[order], column[order], value[order], relation[order]
-        pair, stacked_row = np.unique(row * len(parts) + relation, return_inverse=True)
-        merged_indptr = np.searchsorted(row, np.arange(num_nodes + 1))
-        stacked_indptr = np.searchsorted(stacked_row, np.arange(len(pair) + 1))
-        stacked = sparse.csr_array((value, column, stacked_indptr), shape=(len(pair), num_nodes))
-        merged = sparse.csr_array((value, column, merged_indptr), shape=(num_nodes, num_nodes))
+        order = np.lexsort((relation, column, row))
+        indptr = np.searchsorted(row[order], np.arange(num_nodes + 1))
+        merged = sparse.csr_array((value[order], column[order], indptr), shape=(num_nodes, num_nodes))
         return cls(
             relations=tuple(matrices),
             num_nodes=num_nodes,
-            stacked=csr_tensor(stacked, device=device, dtype=dtype),
-            row_node=torch.from_numpy(pair // len(parts)).to(device),
-            row_relation=torch.from_numpy(pair % len(parts)).to(device),
             merged=csr_tensor(merged, device=device, dtype=dtype),
-            edge_relation=torch.from_numpy(relation).to(device),
+            edge_relation=torch.from_numpy(relation[order]).to(device),
+        )
+
+    def weighted(self, weight: Tensor) -> Tensor:
+        """``sum_r w_r A_r``, CSR (num_nodes, num_nodes), for weight (num_relations,)."""
+        return _with_values(self.merged, self.merged.values() * weight.index_select(0, self.edge_relation))
+
+
+def _with_values(matrix: Tensor, values: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
+        return torch.sparse_csr_tensor(
+            matrix.crow_indices(), matrix.col_indices(), values, size=matrix.shape, check_invariants=False
         )
 
 
 class _RelationSum(torch.autograd.Function):
-    """``y = sum_r w_r A_r x`` with every ``A_r`` symmetric.
+    """``y = A x`` with ``A = sum_r w_r A_r`` and every ``A_r`` symmetric.
 
-    With ``A = sum_r w_r A_r``: y = A x and dL/dx = A dL/dy, two products with one matrix. dL/dw_r = <A_r x, dL/dy> needs the
-    messages of each relation apart: y itself when there is one relation, otherwise one more product.
+    dL/dx = A dL/dy is the same product again. dL/dw_r = <A_r x, dL/dy> is the sum over the edges (i, j) of relation r of
+    ``a_ij <dL/dy_i, x_j>``: inner products at the edges alone, or simply <y, dL/dy> when there is one relation.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, adjacencies: Adjacencies) -> Tensor:
         one = len(adjacencies.relations) == 1
-        matrix = adjacencies.merged if one else _reweighted(adjacencies.merged, weight[adjacencies.edge_relation])
+        matrix = adjacencies.merged if one else adjacencies.weighted(weight)
         y = matrix @ x  # (num_nodes, d)
         ctx.save_for_backward(y if one else x, weight)
         ctx.matrix, ctx.adjacencies = matrix, adjacencies
@@ -111,31 +116,21 @@ class _RelationSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         saved, weight = ctx.saved_tensors
-        adj: Adjacencies = ctx.adjacencies
-        one = len(adj.relations) == 1
+        one = len(ctx.adjacencies.relations) == 1
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
             grad_x = ctx.matrix @ grad
             grad_x = grad_x.mul_(weight) if one else grad_x
         if ctx.needs_input_grad[1]:
-            grad_weight = torch.dot(saved.flatten(), grad.flatten())[None] if one else _relation_shares(adj, saved, grad)
+            grad_weight = torch.dot(saved.flatten(), grad.flatten())[None] if one else _shares(ctx.adjacencies, saved, grad)
         return grad_x, grad_weight, None
 
 
-def _relation_shares(adj: Adjacencies, x: Tensor, grad: Tensor) -> Tensor:
+def _shares(adjacencies: Adjacencies, x: Tensor, grad: Tensor) -> Tensor:
     """<A_r x, grad> for each relation, (num_relations,)."""
-    messages = adj.stacked @ x  # (num_rows, d)
-    shares = torch.linalg.vecdot(messages, grad.index_select(0, adj.row_node))  # (num_rows,)
-    return x.new_zeros(len(adj.relations)).index_add_(0, adj.row_relation, shares)
-
-
-def _reweighted(matrix: Tensor, factor: Tensor) -> Tensor:
-    values = matrix.values() * factor
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
-        return torch.sparse_csr_tensor(
-            matrix.crow_indices(), matrix.col_indices(), values, size=matrix.shape, check_invariants=False
-        )
+    merged = adjacencies.merged
+    products = torch.sparse.sampled_addmm(merged, grad, x.t(), beta=0.0).values() * merged.values()  # (num_edges,)
+    return x.new_zeros(len(adjacencies.relations)).index_add_(0, adjacencies.edge_relation, products)
 
 
 class RelationConv(nn.Module):

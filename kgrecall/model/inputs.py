@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy import sparse
 
 from kgrecall.errors import ConfigError, ShapeError, Shown
+from kgrecall.graph.knowledge import Incidence
 from kgrecall.types import FloatArray, Interactions
-
-
-class Incidence(Protocol):
-    """Item-attribute edges of one relation, as :class:`kgrecall.graph.knowledge.Incidence` holds them.
-
-    Shapes: ``matrix`` csr float32 (num_items, num_nodes(label)); ``reverse`` when the stored edge points attribute -> item.
-    """
-
-    @property
-    def relation(self) -> str: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def matrix(self) -> sparse.csr_array: ...
-    @property
-    def reverse(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +81,29 @@ class ModelInputs:
         """Number of nodes of each knowledge label apart from the items, in order of first appearance."""
         return {part.label: part.matrix.shape[1] for part in self.knowledge if part.label != self.item_label}
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over all that is learned from."""
+        digest = hashlib.sha256(events_digest(self.interactions))
+        for part in self.knowledge:
+            digest.update(f"{part.relation}|{part.label}|{part.reverse}|{part.matrix.shape}".encode())
+            for array in (part.matrix.indptr, part.matrix.indices, part.matrix.data):
+                digest.update(np.ascontiguousarray(array).tobytes())
+        if self.text is not None:
+            digest.update(f"{self.text.shape}".encode() + np.ascontiguousarray(self.text).tobytes())
+        return digest.hexdigest()
+
     def history(self) -> sparse.csr_array:
         """Who met what: csr float32 (num_users, num_items), events of one pair summed, columns sorted."""
         events = self.interactions
         matrix = sparse.coo_array((events.weight, (events.user_pos, events.item_pos)), (self.num_users, self.num_items)).tocsr()
         matrix.sum_duplicates()
         return matrix.astype(np.float32)
+
+
+def events_digest(events: Interactions) -> bytes:
+    """sha256 of who met what, and how strongly; times do not matter to the model."""
+    digest = hashlib.sha256(f"{events.num_users}|{events.num_items}|{len(events)}".encode())
+    for array in (events.user_pos, events.item_pos, events.weight):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()

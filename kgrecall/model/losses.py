@@ -1,6 +1,7 @@
 """Losses that turn scores into gradients.
 
-Scores are inner products of unit vectors divided by a temperature, so one setting fits all catalogues.
+Scores are inner products of unit vectors divided by a temperature, so one setting fits all catalogues. They come as a table of
+users by candidates, in which an entry of -inf is no candidate for that user.
 """
 
 from __future__ import annotations
@@ -10,24 +11,21 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def sampled_softmax(
-    users: Tensor, positives: Tensor, negatives: Tensor, negative_ids: Tensor, positive_ids: Tensor, temperature: float
-) -> Tensor:
-    """Cross entropy of each positive against itself and shared negatives (Bengio & Senécal, 2008; Yi et al., RecSys 2019).
+def sampled_softmax(scores: Tensor, row: Tensor, column: Tensor, *, none_share: float = 0.0) -> Tensor:
+    """Mean over (row, column) targets of ``log sum_j exp s_uj - (1 - e) s_ui``.
 
-    A negative that is the pair's own positive is masked. Shapes: users (p, d), positives (p, d), negatives (n, d), all of unit
-    length; negative_ids (n,), positive_ids (p,) -> scalar.
+    The multinomial likelihood over sampled candidates (Bengio & Senécal, 2008; Liang et al., WWW 2018): one normaliser serves
+    all targets of a user. ``e`` is the share of a target's mass that goes to "none of them", an option of score 0: it keeps
+    the model from answering every user with what is asked for anyway, which pays when tastes drift.
+    Shapes: scores (q, m); row, column int64 (p,) -> scalar.
     """
-    positive = (users * positives).sum(1, keepdim=True) / temperature  # (p, 1)
-    others = users @ negatives.T / temperature  # (p, n)
-    others = others.masked_fill(positive_ids[:, None] == negative_ids[None, :], float("-inf"))
-    return (torch.logsumexp(torch.cat([positive, others], dim=1), dim=1) - positive.squeeze(1)).mean()
+    normaliser = torch.logsumexp(scores, dim=1)  # (q,)
+    return (normaliser[row] - (1.0 - none_share) * scores[row, column]).mean()
 
 
-def bpr(users: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Bayesian personalised ranking (Rendle et al., UAI 2009): ``-log sigmoid(s_ui - s_uj)``, one negative for each positive.
+def bpr(scores: Tensor, row: Tensor, column: Tensor, negative: Tensor) -> Tensor:
+    """Bayesian personalised ranking (Rendle et al., UAI 2009): mean of ``-log sigmoid(s_ui - s_uj)`` over (target, negative).
 
-    Shapes: users, positives, negatives (p, d), all of unit length -> scalar.
+    Shapes: scores (q, m); row, column, negative int64 (p,): one negative column for each target -> scalar.
     """
-    margin = (users * (positives - negatives)).sum(1) / temperature  # (p,)
-    return functional.softplus(-margin).mean()
+    return functional.softplus(scores[row, negative] - scores[row, column]).mean()

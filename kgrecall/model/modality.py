@@ -2,9 +2,8 @@
 
     z_i = g_id(i) a_i + g_text(i) W t_i + g_hood(i) h_i,        g_m(i) = sigmoid(b_m + c_m log(1 + degree_i))
 
-The gates depend on how often an item was met, so that rare items lean on text and neighbours. Modality dropout hides the id of
-random items during training (DropoutNet, Volkovs et al., NeurIPS 2017), so text and neighbours alone must place an
-item; an item without interactions has no id vector at all.
+The gates depend on how often an item was met. Modality dropout hides the id of random items during training (DropoutNet,
+Volkovs et al., NeurIPS 2017): a hidden item is ``W t_i + h_i``, ungated, exactly as an item without interactions is later.
 """
 
 from __future__ import annotations
@@ -22,29 +21,31 @@ class ModalityFusion(nn.Module):
         degree: float32 (num_items,), number of training events of each item.
     """
 
+    log_degree: Tensor
+
     def __init__(self, degree: Tensor) -> None:
         super().__init__()
-        self.register_buffer("log_degree", torch.log1p(degree))
+        log_degree = torch.log1p(degree)
+        self.register_buffer("log_degree", log_degree / log_degree[degree > 0].mean())
         self.bias = nn.Parameter(torch.empty(len(MODALITIES)))
         self.slope = nn.Parameter(torch.empty(len(MODALITIES)))
         self.reset_parameters()
 
-    log_degree: Tensor
-
     def reset_parameters(self) -> None:
-        nn.init.zeros_(self.bias)
-        nn.init.zeros_(self.slope)
+        """Begin with the id: the other modalities add to it and are half open."""
+        with torch.no_grad():
+            self.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
+            self.slope.zero_()
 
     def gates(self) -> Tensor:
         """Gate of each modality for each item, (num_items, 3)."""
         return torch.sigmoid(self.bias + self.log_degree[:, None] * self.slope)
 
-    def forward(self, item_id: Tensor, text: Tensor | None, neighbourhood: Tensor | None) -> Tensor:
-        """Fuse (num_items, d) vectors; a modality that the data lacks is None."""
+    def forward(self, item_id: Tensor, text: Tensor | None, hood: Tensor | None, visible: Tensor) -> Tensor:
+        """Fuse (num_items, d) vectors; a modality that the data lacks is None; visible bool (num_items,): id shown."""
         gates = self.gates()
-        fused = gates[:, 0, None] * item_id
-        if text is not None:
-            fused = fused + gates[:, 1, None] * text
-        if neighbourhood is not None:
-            fused = fused + gates[:, 2, None] * neighbourhood
-        return fused
+        shown, hidden = gates[:, 0, None] * item_id, torch.zeros_like(item_id)
+        for column, part in ((1, text), (2, hood)):
+            if part is not None:
+                shown, hidden = shown + gates[:, column, None] * part, hidden + part
+        return torch.where(visible[:, None], shown, hidden)

@@ -1,12 +1,14 @@
 """The recall tower: items through graph and modalities, users through their history.
 
-    x^0     = [id_i + W t_i for items; free vectors for entities; 0 for users]
+    x^0     = [a_i for items; free vectors for entities; 0 for users]
     x^l+1   = RelationConv_l(x^l)
-    z_i     = fusion(id_i, W t_i, sum_l>0 beta_l x_i^l)
+    h_i     = sum_l>0 beta_l x_i^l
+    z_i     = fusion(a_i, W t_i, h_i)
     z_u     = normalise(sum_{j in history(u)} w_uj d_j^-a p_j)
 
-Every item has two vectors: ``p_i`` places users, ``q_i`` is searched. Neither users nor unseen items need a parameter of
-their own.
+z = [p | q]: ``p_i`` places users, ``q_i`` is searched. Neither users nor unseen items have a parameter of their own. Training
+begins where closed forms lead: ``a`` at the singular vectors of the interactions, entities and ``W`` at a ridge regression
+to them.
 """
 
 from __future__ import annotations
@@ -14,15 +16,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 from pydantic import Field
-from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kgrecall.model.gcn import Adjacencies, RelationConv
+from kgrecall.model.gcn import Adjacencies, RelationConv, csr_array
 from kgrecall.model.initial import item_factors
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.modality import ModalityFusion
+from kgrecall.model.relations import relation_matrices
+from kgrecall.model.ridge import ItemFeatures, ridge
 from kgrecall.settings import Settings
+from kgrecall.types import FloatArray
 
 
 class TowerConfig(Settings):
@@ -30,37 +34,16 @@ class TowerConfig(Settings):
 
     dim: int = Field(default=128, ge=2)
     """Length of the vectors."""
-    num_layers: int = Field(default=2, ge=0)
+    num_layers: int = Field(default=1, ge=0)
     """Propagation steps over the graph; 0 leaves the graph out."""
     interactions_in_graph: bool = False
-    """Propagate over user-item edges too, not only over knowledge."""
-    history_power: float = Field(default=0.25, ge=0.0, le=1.0)
+    """Propagate over user-item edges too, not only over knowledge; this shows from two layers on."""
+    history_power: float = Field(default=0.0, ge=0.0, le=1.0)
     """Exponent a of ``d_j^-a``: how much popular items of a history count less."""
-
-
-def joint_adjacencies(inputs: ModelInputs, *, with_interactions: bool) -> dict[str, sparse.csr_array]:
-    """Symmetric matrices over the node space [items | entities by label | users], one per relation."""
-    offsets = {inputs.item_label: 0}
-    size = inputs.num_items
-    for label, count in inputs.node_sizes.items():
-        offsets[label] = size
-        size += count
-    users_at = size
-    size += inputs.num_users if with_interactions else 0
-    out = {}
-    for part in inputs.knowledge:
-        name = f"{part.relation}:{part.label}{':reverse' if part.reverse else ''}"
-        out[name] = _symmetric(part.matrix, 0, offsets[part.label], size)
-    if with_interactions:
-        out["interaction"] = _symmetric(inputs.history().T.tocsr(), 0, users_at, size)
-    return out
-
-
-def _symmetric(block: sparse.csr_array, row_offset: int, column_offset: int, size: int) -> sparse.csr_array:
-    coo = block.tocoo()
-    row, column = coo.row.astype(np.int64) + row_offset, coo.col.astype(np.int64) + column_offset
-    half = sparse.coo_array((coo.data, (row, column)), (size, size)).tocsr()
-    return sparse.csr_array(half + half.T)
+    ridge_penalty: float = Field(default=0.3, gt=0.0)
+    """How strongly the regression from text and neighbours to item vectors is pulled to zero."""
+    unseen_scale: float = Field(default=1.0, ge=0.0)
+    """Multiplies the searched vectors of items without interactions: below 1 they are recalled with more caution."""
 
 
 class RecallTower(nn.Module):
@@ -70,39 +53,51 @@ class RecallTower(nn.Module):
         inputs: what is known of the catalogue.
         config: shape of the model.
         seed: of the initial values.
+        device: where the graph lies.
     """
 
-    def __init__(self, inputs: ModelInputs, config: TowerConfig, *, seed: int) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        history = inputs.history()
-        events = torch.from_numpy(np.bincount(history.indices, minlength=inputs.num_items).astype(np.float32))
-        self.num_items, self.config = inputs.num_items, config
-        start = torch.from_numpy(item_factors(history, config.dim, seed))
-        start = start / start.norm(dim=1).mean().clamp_min(1e-12)
-        self.item_id = nn.Parameter(torch.cat([start, start], dim=1))  # (num_items, 2 dim)
-        self.register_buffer("known", (events > 0).float()[:, None])
-        self.register_buffer("history_scale", events.clamp_min(1.0).pow(-config.history_power)[:, None])
-        self.register_buffer("text", None if inputs.text is None else torch.from_numpy(inputs.text))
-        self.text_map: nn.Parameter | None = None
-        if inputs.text is not None:
-            width = inputs.text.shape[1]
-            self.text_map = nn.Parameter(torch.randn(width, 2 * config.dim, generator=generator) * width**-0.5)
-        matrices = joint_adjacencies(inputs, with_interactions=config.interactions_in_graph) if config.num_layers else {}
-        self.adjacencies = Adjacencies.build(matrices) if matrices else None
-        self.convs = nn.ModuleList()
-        if self.adjacencies is not None:
-            self.convs.extend(RelationConv(len(matrices)) for _ in range(config.num_layers))
-            entities = sum(inputs.node_sizes.values())
-            self.entity = nn.Parameter(torch.randn(entities, 2 * config.dim, generator=generator) * 0.1 * config.dim**-0.5)
-        self.register_buffer("replaceable", _has_other_modality(inputs, graph=bool(matrices)))
-        self.layer_weight = nn.Parameter(torch.full((config.num_layers,), 1.0 / max(config.num_layers, 1)))
-        self.fusion = ModalityFusion(events)
-
     known: Tensor
-    replaceable: Tensor
+    """Bool (num_items,): has interactions."""
+    described: Tensor
+    """Bool (num_items,): has a text or a neighbour, so that it can do without its id."""
     history_scale: Tensor
     text: Tensor | None
+
+    def __init__(self, inputs: ModelInputs, config: TowerConfig, *, seed: int, device: str = "cpu") -> None:
+        super().__init__()
+        self.num_items, self.config = inputs.num_items, config
+        history = inputs.history()
+        degree = np.bincount(history.indices, minlength=inputs.num_items).astype(np.float32)
+        self._confidence = np.sqrt(degree) / np.sqrt(degree[degree > 0]).mean()
+        self.space, matrices = relation_matrices(inputs, with_interactions=config.interactions_in_graph)
+        layers = config.num_layers if matrices else 0
+        self.adjacencies = Adjacencies.build(matrices, device=device) if layers else None
+        self.convs = nn.ModuleList(RelationConv(len(matrices)) for _ in range(layers))
+        self.layer_weight = nn.Parameter(torch.eye(1, layers)[0])  # beta: begin with direct neighbours alone
+        self.fusion = ModalityFusion(torch.from_numpy(degree))
+        self._buffer("known", torch.from_numpy(degree > 0))
+        self._buffer("history_scale", torch.from_numpy(np.maximum(degree, 1.0) ** -config.history_power)[:, None])
+        self._buffer("text", None if inputs.text is None else torch.from_numpy(centred(inputs.text)))
+        features = self.features()
+        self._buffer("described", torch.from_numpy(features.present()))
+        start = item_factors(history, config.dim, seed)
+        start /= np.linalg.norm(start, axis=1)[degree > 0].mean()
+        content = ridge(features, start, self._confidence, config.ridge_penalty)
+        self.item_id = nn.Parameter(_in_both_roles(start))  # (num_items, 2 d)
+        self.entity = nn.Parameter(_in_both_roles(content[: features.num_entities]))  # (num_entities, 2 d)
+        self.text_map = nn.Parameter(_in_both_roles(content[features.num_entities :]))  # (text_dim, 2 d)
+
+    def _buffer(self, name: str, tensor: Tensor | None) -> None:
+        self.register_buffer(name, tensor, persistent=False)  # follows from the inputs: a checkpoint need not hold it
+
+    def features(self) -> ItemFeatures:
+        """Direct neighbours, under the current relation weights, and texts."""
+        text = None if self.text is None else self.text.cpu().numpy()
+        if self.adjacencies is None:
+            return ItemFeatures(self.num_items, None, text)
+        weight = functional.softplus(self.convs[0].get_parameter("logit").detach())
+        entities = slice(self.num_items, self.num_items + self.space.num_entities)
+        return ItemFeatures(self.num_items, csr_array(self.adjacencies.weighted(weight))[: self.num_items, entities], text)
 
     def forward(self, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Input and output vectors of all items.
@@ -110,43 +105,64 @@ class RecallTower(nn.Module):
         Args:
             kept: bool (num_items,), False where modality dropout hides the id in this step.
 
-        Shapes: ``(inputs (num_items, d) scaled for summing, outputs (num_items, d) of unit length)``.
+        Shapes: ``(inputs (num_items, d) scaled for summing, outputs (num_items, d))``. Outputs have length 1, or at most 1
+        where the id is hidden: what is less certain scores lower. At length 1 they would crowd out all others, for what
+        text and neighbours predict lies near the mean of many items.
         """
-        visible = self.known if kept is None else self.known * (kept[:, None] | ~self.replaceable[:, None])
-        item_id = self.item_id * visible  # (num_items, 2 d)
-        text = None if self.text is None or self.text_map is None else self.text @ self.text_map  # (num_items, 2 d)
-        fused = self.fusion(item_id, text, self._neighbourhood(item_id, text))
-        sources, targets = fused.chunk(2, dim=1)
-        return sources * self.history_scale, functional.normalize(targets, dim=1)
+        visible = self.known if kept is None else self.known & (kept | ~self.described)
+        text = None if self.text is None else self.text @ self.text_map  # (num_items, 2 d)
+        hood = self._neighbourhood(self.item_id * visible[:, None])
+        sources, targets = self.fusion(self.item_id, text, hood, visible).chunk(2, dim=1)
+        length = targets.norm(dim=1, keepdim=True)
+        length = torch.where(visible[:, None], length, length.clamp_min(1.0)).clamp_min(1e-12)
+        return sources * self.history_scale, targets / length
 
-    def relation_weights(self) -> dict[str, tuple[float, ...]]:
-        """Learned weight of each relation in each layer."""
-        if self.adjacencies is None:
-            return {}
-        table = functional.softplus(torch.stack([conv.get_parameter("logit") for conv in self.convs])).T
-        return dict(zip(self.adjacencies.relations, (tuple(row) for row in table.tolist()), strict=True))
-
-    def _neighbourhood(self, item_id: Tensor, text: Tensor | None) -> Tensor | None:
+    def _neighbourhood(self, items: Tensor) -> Tensor | None:
         if self.adjacencies is None:
             return None
-        items = item_id if text is None else item_id + text
-        rest = self.adjacencies.num_nodes - self.num_items - len(self.entity)
-        x = torch.cat([items, self.entity, items.new_zeros(rest, items.shape[1])])  # (num_nodes, 2 d)
+        x = torch.cat([items, self.entity, items.new_zeros(self.space.num_users, items.shape[1])])  # (num_nodes, 2 d)
         total = torch.zeros_like(items)
         for weight, conv in zip(self.layer_weight, self.convs, strict=True):
             x = conv(x, self.adjacencies)
             total = total + weight * x[: self.num_items]
         return total
 
+    def relation_weights(self) -> dict[str, tuple[float, ...]]:
+        """Learned weight of each relation in each layer."""
+        if self.adjacencies is None:
+            return {}
+        table = functional.softplus(torch.stack([conv.get_parameter("logit").detach() for conv in self.convs])).T
+        return dict(zip(self.adjacencies.relations, (tuple(row) for row in table.tolist()), strict=True))
 
-def _has_other_modality(inputs: ModelInputs, *, graph: bool) -> Tensor:
-    """Items that keep a text or a neighbour when their id is hidden: bool (num_items,)."""
-    found = np.zeros(inputs.num_items, np.bool_)
-    if inputs.text is not None:
-        found |= inputs.text.any(axis=1)
-    for part in inputs.knowledge if graph else ():
-        found |= np.diff(part.matrix.indptr) > 0
-    return torch.from_numpy(found)
+    @torch.no_grad()
+    def export(self) -> tuple[FloatArray, FloatArray]:
+        """Final input and output vectors, each float32 (num_items, d).
+
+        Items without interactions are placed by a new regression from text and neighbours to the trained vectors of all others.
+        Entities that were trained together with the ids explain what the ids leave over, and place new items a good deal worse.
+        """
+        sources, targets = (t.cpu().numpy() for t in self())
+        known, features = self.known.cpu().numpy(), self.features()
+        if known.all() or not features.present().any():
+            return sources, targets
+        both = np.concatenate([sources / self.history_scale.cpu().numpy(), targets], axis=1)
+        placed = features.apply(ridge(features, both, self._confidence, self.config.ridge_penalty))
+        new_sources, new_targets = np.split(placed[~known], 2, axis=1)
+        sources[~known] = new_sources
+        length = np.maximum(np.linalg.norm(new_targets, axis=1, keepdims=True), 1.0)
+        targets[~known] = self.config.unseen_scale * new_targets / length
+        return sources, targets
+
+
+def _in_both_roles(x: FloatArray) -> Tensor:
+    return torch.from_numpy(np.concatenate([x, x], axis=1))
+
+
+def centred(text: FloatArray) -> FloatArray:
+    """Text vectors without what all texts share; zero rows (no text) stay zero."""
+    present = np.asarray(text.any(axis=1))
+    shared = text[present].mean(axis=0) if present.any() else 0.0
+    return np.where(present[:, None], text - shared, 0.0).astype(np.float32)
 
 
 def place_users(inputs: Tensor, items: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from kgrecall.model.batches import Batch, BatchSampler
 from kgrecall.model.checkpoint import Checkpoint
-from kgrecall.model.inputs import ModelInputs
+from kgrecall.model.inputs import ModelInputs, events_digest
 from kgrecall.model.losses import bpr, sampled_softmax
 from kgrecall.model.tower import RecallTower, TowerConfig, place_users
 from kgrecall.model.validation import recall_at
@@ -35,9 +35,13 @@ class ModelConfig(Settings):
     epochs: int = Field(default=16, ge=1)
     """Most passes over the users."""
     batch_size: int = Field(default=1024, ge=1)
-    """Users in one step."""
-    learning_rate: float = Field(default=5e-3, gt=0.0)
-    """Step size of Adam."""
+    """Most users in one step; few users are cut into ``min_steps`` batches."""
+    min_steps: int = Field(default=8, ge=1)
+    """Least steps of an epoch."""
+    learning_rate: float = Field(default=3e-3, gt=0.0)
+    """Step size of Adam for the item vectors; all else is scaled to it."""
+    content_rate: float = Field(default=1.0, ge=0.0)
+    """How fast entities and text map learn compared with the item vectors; 0 keeps their closed-form start."""
     temperature: float = Field(default=0.12, gt=0.0)
     """Cosines are divided by this before the loss."""
     num_negatives: int = Field(default=2000, ge=1)
@@ -46,7 +50,11 @@ class ModelConfig(Settings):
     """Negatives are drawn in proportion to ``degree ** negative_power``."""
     target_share: float = Field(default=0.4, gt=0.0, lt=1.0)
     """Share of a history that is hidden and to be found."""
-    id_dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    none_share: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Share of a target's mass that goes to "none of the candidates"; more helps when tastes drift, none when they do not."""
+    prior_power: float = Field(default=0.0)
+    """Added to the scores in training: this times log degree. Negative lets popular items keep more of their popularity."""
+    id_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Chance that an item's id is hidden in a step, so that text and graph learn to stand alone."""
     patience: int = Field(default=3, ge=1)
     """Stop after this many epochs without a better validation recall."""
@@ -113,11 +121,15 @@ class _Run:
     def __init__(self, inputs: ModelInputs, config: ModelConfig, *, valid: Interactions | None, seed: int, device: str) -> None:
         self.config, self.valid, self.seed, self.device = config, valid, seed, device
         self.history = inputs.history()
-        self.tower = RecallTower(inputs, config.tower, seed=seed).to(device)
-        self.optimizer = torch.optim.Adam(self.tower.parameters(), lr=config.learning_rate)
+        self.tower = RecallTower(inputs, config.tower, seed=seed, device=device).to(device)
+        self.optimizer = torch.optim.Adam(_groups(self.tower, config), lr=config.learning_rate)
+        degree = np.bincount(self.history.indices, minlength=inputs.num_items)
+        self.prior = torch.from_numpy(np.float32(config.prior_power) * np.log(np.maximum(degree, 1), dtype=np.float32)).to(
+            device
+        )
         self.sampler = BatchSampler(
             self.history,
-            batch_size=config.batch_size,
+            batch_size=min(config.batch_size, -(-inputs.num_users // config.min_steps)),
             target_share=config.target_share,
             num_negatives=config.num_negatives,
             negative_power=config.negative_power,
@@ -125,7 +137,8 @@ class _Run:
         self.curve: list[EpochRecord] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
-        self.fingerprint = _fingerprint(inputs, config, valid, seed)
+        parts = (config.model_dump_json(), str(seed), inputs.fingerprint, events_digest(valid).hex() if valid else "")
+        self.fingerprint = hashlib.sha256("|".join(parts).encode()).hexdigest()
 
     @property
     def finished(self) -> bool:
@@ -160,12 +173,13 @@ class _Run:
         kept = torch.rand(self.history.shape[1], generator=generator) >= config.id_dropout
         sources, targets = self.tower(kept.to(device))
         users = place_users(sources, batch.items.to(device), batch.offsets.to(device), batch.weight.to(device))
-        paired = users[batch.target_user.to(device)]
-        target_item, negatives = batch.target_item.to(device), batch.negatives.to(device)
+        candidates = batch.candidates.to(device)
+        scores = users @ targets[candidates].T / config.temperature + self.prior[candidates]  # (q, m)
+        scores = scores.index_put((batch.seen_row.to(device), batch.seen_column.to(device)), scores.new_tensor(-torch.inf))
+        row, column = batch.target_row.to(device), batch.target_column.to(device)
         if config.loss == "bpr":
-            one = torch.randint(len(negatives), (len(target_item),), generator=generator).to(device)
-            return bpr(paired, targets[target_item], targets[negatives[one]], config.temperature)
-        return sampled_softmax(paired, targets[target_item], targets[negatives], negatives, target_item, config.temperature)
+            return bpr(scores, row, column, torch.randint(len(candidates), (len(row),), generator=generator).to(device))
+        return sampled_softmax(scores, row, column, none_share=config.none_share)
 
     @torch.no_grad()
     def _vectors(self) -> tuple[FloatArray, FloatArray]:
@@ -197,9 +211,26 @@ class _Run:
 
     def result(self) -> TrainedModel:
         self.tower.load_state_dict(self.best)
-        items, sources = self._vectors()
+        sources, items = self.tower.export()
         embeddings = Embeddings(history_users(self.history, sources), items, sources)
         return TrainedModel(embeddings, tuple(self.curve), self.best_epoch, self.tower.relation_weights(), self.config)
+
+
+def _groups(tower: RecallTower, config: ModelConfig) -> list[dict[str, Any]]:
+    """Parameters with their step sizes.
+
+    Adam moves every number about equally far, and an item sums over many entities and text dimensions: their steps are divided
+    by the root of how many, so that no part of an item's vector runs ahead of the others.
+    """
+    graph = tower.features().graph
+    edges = 1.0 if graph is None else float(graph.nnz) / max(1, int(np.count_nonzero(np.diff(graph.indptr))))
+    addends = {"entity": edges, "text_map": max(1.0, len(tower.text_map))}
+    rate = config.learning_rate
+    slow: list[dict[str, Any]] = [
+        {"params": [tower.get_parameter(name)], "lr": rate * config.content_rate / count**0.5}
+        for name, count in addends.items()
+    ]
+    return [*slow, {"params": [p for name, p in tower.named_parameters() if name not in addends]}]
 
 
 def history_users(history: sparse.csr_array, item_inputs: FloatArray) -> FloatArray:
@@ -207,18 +238,3 @@ def history_users(history: sparse.csr_array, item_inputs: FloatArray) -> FloatAr
     sums = torch.from_numpy(np.asarray(history @ item_inputs, dtype=np.float32))
     out: FloatArray = functional.normalize(sums, dim=1).numpy()
     return out
-
-
-def _fingerprint(inputs: ModelInputs, config: ModelConfig, valid: Interactions | None, seed: int) -> str:
-    digest = hashlib.sha256(config.model_dump_json().encode() + seed.to_bytes(8, "little", signed=True))
-    events = (inputs.interactions,) if valid is None else (inputs.interactions, valid)
-    for part in events:
-        digest.update(np.array([part.num_users, part.num_items, len(part)]).tobytes())
-        digest.update(part.user_pos.tobytes() + part.item_pos.tobytes() + part.weight.tobytes())
-    for incidence in inputs.knowledge:
-        digest.update(f"{incidence.relation}|{incidence.label}|{incidence.reverse}".encode())
-        for array in (incidence.matrix.indptr, incidence.matrix.indices, incidence.matrix.data):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    if inputs.text is not None:
-        digest.update(np.ascontiguousarray(inputs.text).tobytes())
-    return digest.hexdigest()
