@@ -1,0 +1,43 @@
+"""Losses by hand."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import pytest
+import torch
+
+from kgrecall.model.losses import bpr, sampled_softmax
+
+SCORES = torch.tensor([[1.0, 2.0, 0.0], [0.5, -1.0, 3.0]], dtype=torch.float64)
+
+
+def test_softmax_of_two_targets_of_one_user_and_one_of_another() -> None:
+    row, column = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2])
+    first, second = log(exp(1) + exp(2) + exp(0)), log(exp(0.5) + exp(-1) + exp(3))
+    expected = (first - 1 + first - 2 + second - 3) / 3
+    assert sampled_softmax(SCORES, row, column).item() == pytest.approx(expected)
+
+
+def test_an_excluded_candidate_takes_no_part() -> None:
+    scores = SCORES.index_put((torch.tensor([0]), torch.tensor([1])), torch.tensor(-torch.inf, dtype=torch.float64))
+    scores.requires_grad_()
+    loss = sampled_softmax(scores, torch.tensor([0]), torch.tensor([0]))
+    assert loss.item() == pytest.approx(log(exp(1) + exp(0)) - 1)
+    loss.backward()
+    assert scores.grad is not None
+    assert scores.grad[0, 1] == 0
+    assert torch.isfinite(scores.grad).all()
+
+
+def test_the_share_of_none_pushes_every_score_down() -> None:
+    scores = SCORES.clone().requires_grad_()
+    sampled_softmax(scores, torch.tensor([0]), torch.tensor([1]), none_share=0.25).backward()
+    assert scores.grad is not None
+    assert scores.grad[0].sum().item() == pytest.approx(0.25)
+    assert scores.grad[0, 1].item() == pytest.approx(exp(2) / (exp(1) + exp(2) + 1) - 0.75)
+
+
+def test_bpr_of_two_pairs() -> None:
+    loss = bpr(SCORES, torch.tensor([0, 1]), torch.tensor([1, 2]), torch.tensor([0, 0]))
+    assert loss.item() == pytest.approx((log(1 + exp(1 - 2)) + log(1 + exp(0.5 - 3))) / 2)
