@@ -38,7 +38,7 @@ def open_store(url: str | Path) -> GraphStore:
     raise ConfigError(
         "store address",
         expected="a file name, :memory:, sqlite:///FILE or neo4j://HOST:PORT",
-        got=text,
+        got=f"{scheme}://...",  # the rest may hold a password
         remedy="Check the part before ://.",
     )
 

@@ -107,7 +107,12 @@ class Neo4jStore:
 
     @property
     def schema(self) -> GraphSchema:
-        meta = self._connection.read(self._read_meta)
+        return self._declared(self._connection.read(self._read_meta))
+
+    def _schema_for_write(self) -> GraphSchema:
+        return self._declared(self._connection.read_for_write(self._read_meta))
+
+    def _declared(self, meta: neo4j_schema.Meta | None) -> GraphSchema:
         if meta is None:
             raise NotBuilt(
                 repr(self), expected="a schema", got=Shown("none"), remedy="Call apply_schema(schema) or ingest(...) first."
@@ -117,14 +122,14 @@ class Neo4jStore:
         return self._parsed[1]
 
     def upsert_nodes(self, label: str, keys: pa.StringArray, columns: Mapping[str, pa.Array]) -> WriteStats:
-        checks.check_node_batch(self.schema, label, keys, columns)
+        checks.check_node_batch(self._schema_for_write(), label, keys, columns)
         self._require_constraints(label)
         return neo4j_write.upsert_nodes(self._connection, self._lanes, label, keys, columns)
 
     def upsert_edges(
         self, edge_type: str, sources: pa.StringArray, targets: pa.StringArray, columns: Mapping[str, pa.Array]
     ) -> WriteStats:
-        schema = self.schema
+        schema = self._schema_for_write()
         checks.check_edge_batch(schema, edge_type, sources, targets, columns)
         spec = schema.edge(edge_type)
         self._require_constraints(spec.source, spec.target)
@@ -132,12 +137,12 @@ class Neo4jStore:
 
     def delete_nodes(self, label: str, keys: pa.StringArray) -> int:
         checks.check_keys(label, keys)
-        self.schema.node(label)
+        self._schema_for_write().node(label)
         return neo4j_write.delete_nodes(self._connection, self._lanes, label, keys)
 
     def delete_edges(self, edge_type: str, sources: pa.StringArray, targets: pa.StringArray) -> int:
         checks.check_pairs(edge_type, sources, targets)
-        spec = self.schema.edge(edge_type)
+        spec = self._schema_for_write().edge(edge_type)
         return neo4j_write.delete_edges(self._connection, self._lanes, edge_type, spec, (sources, targets))
 
     def version(self) -> str:

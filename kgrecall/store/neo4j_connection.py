@@ -98,6 +98,10 @@ class Connection:
         """Run ``work`` in one transaction and commit; it must be idempotent, since it may run several times."""
         return self._transact(work, neo4j.WRITE_ACCESS, self.config.write_timeout, self.config.patience)
 
+    def read_for_write(self, work: Callable[[Run], T]) -> T:
+        """Run a read that a write begins with: it waits for an absent server as long as the write itself would."""
+        return self._transact(work, neo4j.READ_ACCESS, self.config.read_timeout, self.config.patience)
+
     def read(self, work: Callable[[Run], T]) -> T:
         """Run ``work`` in one read transaction; the answer, or an error, comes within the read timeout and a second.
 

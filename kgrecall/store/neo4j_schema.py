@@ -53,7 +53,7 @@ def apply(connection: Connection, schema: GraphSchema) -> bool:
         SchemaError: the database holds a property with another type, or a relation with other ends or another key.
         ConstraintViolated: nodes of a label share an id; names some.
     """
-    held = connection.read(lambda run: read_meta(run, connection.url))
+    held = connection.read_for_write(lambda run: read_meta(run, connection.url))
     catalog = _merged(held.catalog if held else {}, schema)
     create_constraints(connection, schema.nodes)
     if held and held.schema == schema.to_json() and held.catalog == catalog:
@@ -105,7 +105,7 @@ def require_unique(connection: Connection, labels: Iterable[str]) -> None:
 
 def _explained(connection: Connection, label: str, error: KGRecallError) -> KGRecallError:
     """The constraint's failure with examples of what is in its way."""
-    doubled = connection.read(lambda run: run(cypher.repeated_ids(label)))
+    doubled = connection.read_for_write(lambda run: run(cypher.repeated_ids(label)))
     if not doubled:
         return error
     examples = ", ".join(f"{key!r} ({count} nodes)" for key, count in doubled)

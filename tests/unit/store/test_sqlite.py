@@ -353,3 +353,9 @@ def test_since_of_an_empty_store_means_everything(path: Path) -> None:
     store.upsert_nodes("Item", ids("i"), {})
     store.upsert_edges("SEEN", ids("u"), ids("i"), {"time": pa.array([1])})
     assert sum(batch.num_rows for batch in store.scan_edges("SEEN", [], since=empty)) == 1
+
+
+def test_an_unknown_kind_of_address_is_named_without_its_password() -> None:
+    with pytest.raises(ConfigError, match="mysql://") as caught:
+        open_store("mysql://user:secret@host/db")
+    assert "secret" not in str(caught.value)
