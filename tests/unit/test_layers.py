@@ -42,7 +42,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 EVERYWHERE = {"numpy", "pydantic", "typing_extensions"}
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "neo4j": ("store.neo4j",),
-    "sqlite3": ("store.sqlite",),
+    "sqlite3": ("store.sqlite.",),
     "faiss": ("index.faiss",),
     "torch": ("encode.pretrained", "model.", "privacy."),
     "torch_geometric": ("model.",),

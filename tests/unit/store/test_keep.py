@@ -20,7 +20,7 @@ from kgrecall.store.fingerprint import fingerprint
 from kgrecall.store.ingest import ingest
 from kgrecall.store.report import Tally
 from kgrecall.store.sqlite import SqliteStore
-from kgrecall.store.sqlite_conflict import rounds
+from kgrecall.store.sqlite.conflict import rounds
 
 DATA = {
     "nodes": {"User": {"role": "user", "properties": {"age": "integer", "name": "string"}}, "Item": {"role": "item"}},

@@ -18,7 +18,7 @@ from kgrecall.errors import ConfigError, NotBuilt, SchemaError, StoreConflict, S
 from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
 from kgrecall.store.sqlite import SqliteStore
-from kgrecall.store.sqlite_keys import KeyLookup
+from kgrecall.store.sqlite.keys import KeyLookup
 
 DATA = {
     "nodes": {"User": {"role": "user", "properties": {"age": "integer"}}, "Item": {"role": "item"}},

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from kgrecall.schema import EdgeTypeSpec, NodeType, PropertyType
 from kgrecall.store.base import Keep, WriteStats
 from kgrecall.store.latest import codes, event_times, last_of_equal
-from kgrecall.store.sqlite_conflict import Target, rounds
-from kgrecall.store.sqlite_keys import KeyLookup
-from kgrecall.store.sqlite_layout import create_reverse_index, edge_table, node_table, quoted, relations
-from kgrecall.store.sqlite_values import to_sql
+from kgrecall.store.sqlite.conflict import Target, rounds
+from kgrecall.store.sqlite.keys import KeyLookup
+from kgrecall.store.sqlite.layout import create_reverse_index, edge_table, node_table, quoted, relations
+from kgrecall.store.sqlite.values import to_sql
 from kgrecall.types import IntArray
 
 Cell = tuple[pa.Array, PropertyType]

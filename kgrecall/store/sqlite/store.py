@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from kgrecall.errors import ConfigError, NotBuilt, Shown, StoreConflict, StoreUnavailable
 from kgrecall.schema import GraphSchema
-from kgrecall.store import checks, sqlite_format, sqlite_layout, sqlite_read, sqlite_write
+from kgrecall.store import checks
 from kgrecall.store.base import Direction, Keep, Ragged, WriteStats
-from kgrecall.store.sqlite_connection import MEMORY, Connections
-from kgrecall.store.sqlite_journal import SqliteJournal
-from kgrecall.store.sqlite_keys import KeyLookup
+from kgrecall.store.sqlite import file_format, layout, read, write
+from kgrecall.store.sqlite.connection import MEMORY, Connections
+from kgrecall.store.sqlite.journal import SqliteJournal
+from kgrecall.store.sqlite.keys import KeyLookup
 
 _UNBORN = "empty-0"
 """The version of a store that nothing was written to."""
@@ -25,7 +26,7 @@ class SqliteStore:
     """A :class:`kgrecall.store.base.GraphStore` in one SQLite file, for many readers and queued writers.
 
     Threads and processes may share the file; an instance may be used after a fork. Layout: see
-    :mod:`kgrecall.store.sqlite_layout`. An edge whose relation has a time property outside its key is only overwritten by
+    :mod:`kgrecall.store.sqlite.layout`. An edge whose relation has a time property outside its key is only overwritten by
     a record that is not older.
 
     Args:
@@ -55,8 +56,8 @@ class SqliteStore:
         self._check_folder()
         if not self._laid_out() or self.schema != schema:
             with self._connections.writing(create=True) as connection:
-                sqlite_format.create(connection)
-                sqlite_layout.apply(connection, schema)
+                file_format.create(connection)
+                layout.apply(connection, schema)
                 _advance(connection)
         for name in schema.edges:
             self._index_backwards(name)
@@ -72,7 +73,7 @@ class SqliteStore:
         with self._connections.writing() as connection:
             schema = self._schema_in(connection)
             checks.check_node_batch(schema, label, keys, columns)
-            stats = sqlite_write.upsert_nodes(connection, label, schema.node(label), keys, columns, keep)
+            stats = write.upsert_nodes(connection, label, schema.node(label), keys, columns, keep)
             if stats.written:
                 _advance(connection)
             return stats
@@ -90,7 +91,7 @@ class SqliteStore:
             schema = self._schema_in(connection)
             checks.check_edge_batch(schema, edge_type, sources, targets, columns)
             spec, seq, ends = schema.edge(edge_type), _next(connection), (sources, targets)
-            stats = sqlite_write.upsert_edges(connection, self._lookup, edge_type, spec, ends, columns, keep, seq)
+            stats = write.upsert_edges(connection, self._lookup, edge_type, spec, ends, columns, keep, seq)
             if stats.written:
                 _advance(connection)
             return stats
@@ -99,17 +100,17 @@ class SqliteStore:
         checks.check_keys(label, keys)
         with self._connections.writing() as connection:
             self._schema_in(connection).node(label)
-            deleted = sqlite_write.delete_nodes(connection, self._lookup, label, keys)
+            deleted = write.delete_nodes(connection, self._lookup, label, keys)
             if deleted:
                 _advance(connection)
-                sqlite_layout.write_meta(connection, "deletions", sqlite_layout.read_counter(connection, "deletions") + 1)
+                layout.write_meta(connection, "deletions", layout.read_counter(connection, "deletions") + 1)
             return deleted
 
     def delete_edges(self, edge_type: str, sources: pa.StringArray, targets: pa.StringArray) -> int:
         checks.check_pairs(edge_type, sources, targets)
         with self._connections.writing() as connection:
             spec = self._schema_in(connection).edge(edge_type)
-            deleted = sqlite_write.delete_edges(connection, self._lookup, edge_type, spec, (sources, targets))
+            deleted = write.delete_edges(connection, self._lookup, edge_type, spec, (sources, targets))
             if deleted:
                 _advance(connection)
             return deleted
@@ -118,28 +119,28 @@ class SqliteStore:
         if not self._laid_out():
             return _UNBORN
         with self._connections.reading() as connection:
-            return f"{sqlite_layout.read_meta(connection, 'store')}-{sqlite_layout.read_counter(connection, 'seq')}"
+            return f"{layout.read_meta(connection, 'store')}-{layout.read_counter(connection, 'seq')}"
 
     def count_nodes(self, label: str) -> int:
         with self._connections.reading() as connection:
             self._schema_in(connection).node(label)
-            return int(connection.execute(f"SELECT count(*) FROM {sqlite_layout.node_table(label)}").fetchone()[0])
+            return int(connection.execute(f"SELECT count(*) FROM {layout.node_table(label)}").fetchone()[0])
 
     def count_edges(self, edge_type: str) -> int:
         with self._connections.reading() as connection:
             self._schema_in(connection).edge(edge_type)
-            return int(connection.execute(f"SELECT count(*) FROM {sqlite_layout.edge_table(edge_type)}").fetchone()[0])
+            return int(connection.execute(f"SELECT count(*) FROM {layout.edge_table(edge_type)}").fetchone()[0])
 
     def scan_nodes(self, label: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         spec = self.schema.node(label)
         checks.check_properties(label, spec.properties, columns)
-        return self._stream(lambda connection: sqlite_read.scan_nodes(connection, label, spec, columns))
+        return self._stream(lambda connection: read.scan_nodes(connection, label, spec, columns))
 
     def scan_edges(self, edge_type: str, columns: Sequence[str], since: str | None = None) -> Iterator[pa.RecordBatch]:
         spec = self.schema.edge(edge_type)
         checks.check_properties(edge_type, spec.properties, columns)
         after = 0 if since is None else self._write_number(since)
-        return self._stream(lambda connection: sqlite_read.scan_edges(connection, edge_type, spec, columns, after))
+        return self._stream(lambda connection: read.scan_edges(connection, edge_type, spec, columns, after))
 
     def neighbors(
         self,
@@ -156,7 +157,7 @@ class SqliteStore:
         if direction != "out":
             self._index_backwards(edge_type)
         with self._connections.reading() as connection:
-            return sqlite_read.neighbors(connection, edge_type, spec, keys, direction, limit, newest_first)
+            return read.neighbors(connection, edge_type, spec, keys, direction, limit, newest_first)
 
     def journal(self) -> SqliteJournal:
         """The lock and the notes of an import; see :mod:`kgrecall.store.journal`."""
@@ -187,7 +188,7 @@ class SqliteStore:
             )
 
     def _schema_in(self, connection: sqlite3.Connection) -> GraphSchema:
-        text = sqlite_layout.read_meta(connection, "schema")
+        text = layout.read_meta(connection, "schema")
         if not isinstance(text, str):
             raise NotBuilt(
                 self.path, expected="a schema", got=Shown("none"), remedy="Call apply_schema(schema) or ingest(...) first."
@@ -209,10 +210,10 @@ class SqliteStore:
 
     def _index_backwards(self, edge_type: str) -> None:
         with self._connections.reading() as connection:
-            if not sqlite_layout.lacks_reverse_index(connection, edge_type):
+            if not layout.lacks_reverse_index(connection, edge_type):
                 return
         with suppress(StoreConflict, StoreUnavailable), self._connections.writing() as connection:
-            sqlite_layout.create_reverse_index(connection, edge_type)  # without it answers are slow, not wrong
+            layout.create_reverse_index(connection, edge_type)  # without it answers are slow, not wrong
 
     def _stream(self, scan: Callable[[sqlite3.Connection], Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
         if self._connections.in_memory:  # its one connection cannot keep a transaction open across yields
@@ -234,8 +235,8 @@ class SqliteStore:
 
 def _next(connection: sqlite3.Connection) -> int:
     """The number of the write that is under way."""
-    return sqlite_layout.read_counter(connection, "seq") + 1
+    return layout.read_counter(connection, "seq") + 1
 
 
 def _advance(connection: sqlite3.Connection) -> None:
-    sqlite_layout.write_meta(connection, "seq", _next(connection))
+    layout.write_meta(connection, "seq", _next(connection))

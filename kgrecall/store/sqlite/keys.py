@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kgrecall.store.sqlite_layout import node_table, read_counter
-from kgrecall.store.sqlite_values import Field, records_of, select_list
+from kgrecall.store.sqlite.layout import node_table, read_counter
+from kgrecall.store.sqlite.values import Field, records_of, select_list
 from kgrecall.types import IntArray
 
 _CHUNK = 500

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from kgrecall.schema import EdgeTypeSpec, NodeType
 from kgrecall.store.base import Direction, Ragged
-from kgrecall.store.sqlite_layout import edge_table, node_table, quoted
-from kgrecall.store.sqlite_values import Field, batches_of, property_field, records_of, select_list
+from kgrecall.store.sqlite.layout import edge_table, node_table, quoted
+from kgrecall.store.sqlite.values import Field, batches_of, property_field, records_of, select_list
 from kgrecall.types import IntArray
 
 BATCH_ROWS = 65_536

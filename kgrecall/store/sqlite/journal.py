@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrecall.store.journal import Finished, Holder
-from kgrecall.store.sqlite_connection import Connections
-from kgrecall.store.sqlite_layout import read_counter
+from kgrecall.store.sqlite.connection import Connections
+from kgrecall.store.sqlite.layout import read_counter
 from kgrecall.types import IntArray
 
 _at_work: set[str] = set()

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from kgrecall.errors import ConstraintViolated, NotBuilt, Shown, StoreConflict, StoreError, StoreUnavailable
-from kgrecall.store.sqlite_format import check_after_unclean_end, prepare
+from kgrecall.store.sqlite.file_format import check_after_unclean_end, prepare
 
 MEMORY = ":memory:"
 _CACHE_KIB = 64 * 1024

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from kgrecall.errors import ConstraintViolated, Shown
 from kgrecall.schema import PropertyType
 from kgrecall.sources.tables import ARROW_TYPES
-from kgrecall.store.sqlite_layout import quoted
+from kgrecall.store.sqlite.layout import quoted
 
 _INTEGERS = ("integer", "time", "boolean")
 
 
 def to_sql(values: pa.Array, kind: PropertyType) -> list[Any]:
-    """One Python value per row, as :mod:`kgrecall.store.sqlite_layout` stores the type; nulls and NaN become None."""
+    """One Python value per row, as :mod:`kgrecall.store.sqlite.layout` stores the type; nulls and NaN become None."""
     if kind == "strings":
         return [None if v is None else json.dumps(v, ensure_ascii=False) for v in values.to_pylist()]
     if kind == "numbers":

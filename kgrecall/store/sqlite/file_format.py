@@ -7,7 +7,7 @@ import uuid
 
 from kgrecall.errors import Shown, StoreError, StoreUnavailable
 from kgrecall.store.journal import Holder
-from kgrecall.store.sqlite_layout import write_meta
+from kgrecall.store.sqlite.layout import write_meta
 
 APPLICATION_ID = 0x6B677265
 """Marks the file as ours ("kgre"), so that another program's database is never touched."""

@@ -2,7 +2,7 @@
 
     _meta(name, value)                         the schema and the counters
     _relations(relation, source, target, key)  every relation that was ever declared
-    _importer, _finished                       the import under way: see kgrecall.store.sqlite_journal
+    _importer, _finished                       the import under way: see kgrecall.store.sqlite.journal
     node_<Label>(pos, id, <properties>)        pos is the internal position, id the user's own string
     edge_<RELATION>(src, dst, <key>, <properties>, seq)
                                                clustered by (src, dst, key); seq is the write that last touched the row

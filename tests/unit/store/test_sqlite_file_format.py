@@ -14,7 +14,7 @@ import pytest
 from kgrecall.errors import StoreError
 from kgrecall.store.fingerprint import fingerprint
 from kgrecall.store.sqlite import SqliteStore
-from kgrecall.store.sqlite_format import FORMAT
+from kgrecall.store.sqlite.file_format import FORMAT
 
 OLD = Path(__file__).parent / "data" / "format-1.sql"
 FINGERPRINT = "210d1bc5e289bc216af5f253d487725eaace9d11a23a5c009e0bdd47c27498f9"
