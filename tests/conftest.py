@@ -19,8 +19,8 @@ import neo4j
 import pytest
 
 from kgrecall.store.neo4j import Neo4jStore
-from kgrecall.store.neo4j_artifacts import LTS
-from kgrecall.store.neo4j_server import LocalServer, ServerConfig, missing_parts, start_server, stop_server
+from kgrecall.store.neo4j.artifacts import LTS
+from kgrecall.store.neo4j.server import LocalServer, ServerConfig, missing_parts, start_server, stop_server
 
 SETTINGS = {"db.memory.transaction.max": "256m"}
 """A limit that a test can reach."""

@@ -31,7 +31,7 @@ def export(
     """Write the whole graph as files, for the fastest first load of a large Neo4j database."""
     from kgrecall.cli.console import print_json, progress_bars
     from kgrecall.store import open_store
-    from kgrecall.store.neo4j_admin import export_for_admin
+    from kgrecall.store.neo4j.admin import export_for_admin
 
     graph = open_store(store)
     try:
@@ -49,7 +49,7 @@ def export(
 @server.command()
 def start() -> None:
     """Start it, from Maven artifacts or in Docker, unless it runs; the data stay in the cache folder between runs."""
-    from kgrecall.store.neo4j_server import start_server
+    from kgrecall.store.neo4j.server import start_server
 
     running = start_server()
     print(f"Neo4j {running.version} at {running.uri}, data in {running.home}")
@@ -61,7 +61,7 @@ def start() -> None:
 def status(json: Json = False) -> None:
     """Whether it runs, and where."""
     from kgrecall.cli.console import print_json
-    from kgrecall.store.neo4j_server import find_server, missing_parts
+    from kgrecall.store.neo4j.server import find_server, missing_parts
 
     running = find_server()
     if json:
@@ -75,6 +75,6 @@ def status(json: Json = False) -> None:
 @server.command()
 def stop() -> None:
     """Stop it in order; the data stay."""
-    from kgrecall.store.neo4j_server import stop_server
+    from kgrecall.store.neo4j.server import stop_server
 
     print("stopped" if stop_server() else "it was not running")

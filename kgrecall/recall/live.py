@@ -17,7 +17,7 @@ class LiveChannel:
     """Asks ``search`` for each history; where a mask drops some of the answer, it asks again for more.
 
     Args:
-        search: for instance :meth:`kgrecall.store.neo4j_walk.Neo4jWalk.search`.
+        search: for instance :meth:`kgrecall.store.neo4j.walk.Neo4jWalk.search`.
         name: the channel's name in answers.
     """
 

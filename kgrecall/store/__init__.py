@@ -45,7 +45,7 @@ def open_store(url: str | Path) -> GraphStore:
 
 def _open_local() -> GraphStore:
     from kgrecall.store.neo4j import Neo4jStore
-    from kgrecall.store.neo4j_server import local_server
+    from kgrecall.store.neo4j.server import local_server
 
     server = local_server()
     return Neo4jStore.connect(server.uri, server.user, server.password)

@@ -13,8 +13,8 @@ from pathlib import Path
 import neo4j
 
 from kgrecall.store.neo4j import Neo4jStore
-from kgrecall.store.neo4j_connection import Neo4jConfig
-from kgrecall.store.neo4j_server import LocalServer, ServerConfig, start_server, stop_server
+from kgrecall.store.neo4j.connection import Neo4jConfig
+from kgrecall.store.neo4j.server import LocalServer, ServerConfig, start_server, stop_server
 
 
 @dataclass(slots=True)

@@ -18,10 +18,10 @@ from kgrecall.store import open_store
 from kgrecall.store.base import GraphStore
 from kgrecall.store.fingerprint import fingerprint
 from kgrecall.store.neo4j import Neo4jStore
-from kgrecall.store.neo4j_admin import export_for_admin
-from kgrecall.store.neo4j_artifacts import LTS, find_java, has_jars
-from kgrecall.store.neo4j_java import admin_tool
-from kgrecall.store.neo4j_server import ServerConfig, start_server
+from kgrecall.store.neo4j.admin import export_for_admin
+from kgrecall.store.neo4j.artifacts import LTS, find_java, has_jars
+from kgrecall.store.neo4j.java import admin_tool
+from kgrecall.store.neo4j.server import ServerConfig, start_server
 
 SCHEMA = GraphSchema.parse(
     {

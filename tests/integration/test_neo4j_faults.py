@@ -27,8 +27,8 @@ from kgrecall.errors import (
 from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
 from kgrecall.store.neo4j import Neo4jStore
-from kgrecall.store.neo4j_connection import Connection, Neo4jConfig, supported_version
-from kgrecall.store.neo4j_server import LocalServer, ServerConfig, start_server
+from kgrecall.store.neo4j.connection import Connection, Neo4jConfig, supported_version
+from kgrecall.store.neo4j.server import LocalServer, ServerConfig, start_server
 
 pytestmark = pytest.mark.neo4j
 Cypher = Callable[..., list[list[object]]]
@@ -194,7 +194,7 @@ class TestStorms:
     ) -> None:
         """Four instances, the same 1,200 edges in small transactions of every order: each edge once, whoever came first."""
         if lanes == "shared":  # the instances count their writes in the same places
-            monkeypatch.setattr("kgrecall.store.neo4j.random.randrange", lambda stop: 0)
+            monkeypatch.setattr("kgrecall.store.neo4j.store.random.randrange", lambda stop: 0)
         stores = [connect(sessions=2, transaction_rows=60) for _ in range(4)]
         written = [0] * 4
         failures: list[BaseException] = []

@@ -17,7 +17,7 @@ from kgrecall.store.fingerprint import fingerprint
 from kgrecall.store.ingest import ingest
 from kgrecall.store.journal import Journal
 from kgrecall.store.neo4j import Neo4jStore
-from kgrecall.store.neo4j_server import LocalServer
+from kgrecall.store.neo4j.server import LocalServer
 from kgrecall.store.report import ImportReport
 
 pytestmark = pytest.mark.neo4j

@@ -19,10 +19,10 @@ from kgrecall.recall.neighbors import NeighborsChannel
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.vector import VectorChannel, normalised
 from kgrecall.schema import GraphSchema
-from kgrecall.store import neo4j_search
 from kgrecall.store.neo4j import Neo4jStore
-from kgrecall.store.neo4j_search import Neo4jFulltext, Neo4jVectorIndex, as_lucene
-from kgrecall.store.neo4j_walk import Neo4jWalk, Neo4jWalkConfig
+from kgrecall.store.neo4j import search as neo4j_search
+from kgrecall.store.neo4j.search import Neo4jFulltext, Neo4jVectorIndex, as_lucene
+from kgrecall.store.neo4j.walk import Neo4jWalk, Neo4jWalkConfig
 from kgrecall.types import Embeddings
 
 pytestmark = pytest.mark.neo4j

@@ -21,13 +21,13 @@ from kgrecall.jobs.serve import load_engine
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.reader import read_tables
 from kgrecall.sources.sample_shop import write_sample_shop
-from kgrecall.store import neo4j_statements as statements
 from kgrecall.store import open_store
 from kgrecall.store.base import GraphStore
 from kgrecall.store.ingest import ingest
 from kgrecall.store.neo4j import Neo4jStore
-from kgrecall.store.neo4j_connection import Neo4jConfig
-from kgrecall.store.neo4j_server import LocalServer
+from kgrecall.store.neo4j import statements as statements
+from kgrecall.store.neo4j.connection import Neo4jConfig
+from kgrecall.store.neo4j.server import LocalServer
 from kgrecall.types import Query
 
 pytestmark = pytest.mark.neo4j

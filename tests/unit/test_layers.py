@@ -41,7 +41,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 
 EVERYWHERE = {"numpy", "pydantic", "typing_extensions"}
 OWNERS: Mapping[str, tuple[str, ...]] = {
-    "neo4j": ("store.neo4j",),
+    "neo4j": ("store.neo4j.",),
     "sqlite3": ("store.sqlite.",),
     "faiss": ("index.faiss",),
     "torch": ("encode.pretrained", "model.", "privacy."),
@@ -181,7 +181,7 @@ def test_a_planted_violation_is_found(kind: str, tmp_path: Path) -> None:
     files, expected = PLANTED[kind]
     for name, source in files.items():
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source)
     assert [expected in sentence for sentence in violations(tmp_path)] == [True], violations(tmp_path)
 
@@ -193,10 +193,10 @@ def test_what_is_allowed_is_allowed(tmp_path: Path) -> None:
         "index/base.py": "import json",
         "types.py": "",
         "model/gcn.py": "import torch.nn",
-        "store/neo4j_write.py": "from neo4j import Driver",
+        "store/neo4j/write.py": "from neo4j import Driver",
     }
     for name, source in sources.items():
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source)
     assert violations(tmp_path) == []

@@ -10,9 +10,10 @@ import pytest
 
 from kgrecall.errors import ConfigError, StoreUnavailable
 from kgrecall.sources.cache_folder import cache_folder
-from kgrecall.store import neo4j_artifacts as artifacts
-from kgrecall.store import neo4j_server, open_store
-from kgrecall.store.neo4j_server import LocalServer, ServerConfig, find_server, missing_parts, start_server, stop_server
+from kgrecall.store import open_store
+from kgrecall.store.neo4j import artifacts
+from kgrecall.store.neo4j import server as neo4j_server
+from kgrecall.store.neo4j.server import LocalServer, ServerConfig, find_server, missing_parts, start_server, stop_server
 
 
 @pytest.fixture(autouse=True)

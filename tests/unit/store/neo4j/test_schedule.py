@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrecall.store.neo4j_schedule import Cell, balanced_groups, plan_cells, run_cells
+from kgrecall.store.neo4j.schedule import Cell, balanced_groups, plan_cells, run_cells
 
 
 @given(

@@ -8,7 +8,7 @@ import pytest
 
 from kgrecall.errors import SchemaError
 from kgrecall.schema import EdgeTypeSpec, GraphSchema
-from kgrecall.store import neo4j_statements as cypher
+from kgrecall.store.neo4j import statements as cypher
 
 HOSTILE = [
     "`",

@@ -15,10 +15,10 @@ from pydantic import Field
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.schema import EdgeTypeSpec, GraphSchema
 from kgrecall.settings import Settings
-from kgrecall.store.neo4j import Neo4jStore
-from kgrecall.store.neo4j_connection import Run
-from kgrecall.store.neo4j_search import positions_of
-from kgrecall.store.neo4j_statements import quoted
+from kgrecall.store.neo4j.connection import Run
+from kgrecall.store.neo4j.search import positions_of
+from kgrecall.store.neo4j.statements import quoted
+from kgrecall.store.neo4j.store import Neo4jStore
 from kgrecall.types import FloatArray, PosArray
 
 _NO_HUB = 2**62

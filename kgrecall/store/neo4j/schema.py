@@ -11,8 +11,8 @@ from typing import Any
 from kgrecall.errors import ConstraintViolated, KGRecallError, NotBuilt, SchemaError, Shown, StoreUnavailable
 from kgrecall.schema import GraphSchema, PropertyType
 from kgrecall.sources.tables import ARROW_TYPES
-from kgrecall.store import neo4j_statements as cypher
-from kgrecall.store.neo4j_connection import Connection, Run
+from kgrecall.store.neo4j import statements as cypher
+from kgrecall.store.neo4j.connection import Connection, Run
 
 FORMAT = 1
 """Version of the way a graph lies in the database."""

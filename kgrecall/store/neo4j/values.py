@@ -14,8 +14,8 @@ from kgrecall.errors import ConstraintViolated, SchemaError, Shown
 from kgrecall.schema import PropertyType
 from kgrecall.sources.tables import ARROW_TYPES
 from kgrecall.store.base import Ragged
-from kgrecall.store.neo4j_connection import Row
-from kgrecall.store.neo4j_statements import column
+from kgrecall.store.neo4j.connection import Row
+from kgrecall.store.neo4j.statements import column
 from kgrecall.types import IntArray
 
 BATCH_ROWS = 65_536

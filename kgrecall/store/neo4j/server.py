@@ -22,9 +22,9 @@ from pydantic import Field
 from kgrecall.errors import Shown, StoreUnavailable
 from kgrecall.settings import Settings
 from kgrecall.sources.cache_folder import cache_folder
-from kgrecall.store import neo4j_container as docker
-from kgrecall.store import neo4j_java as java
-from kgrecall.store.neo4j_artifacts import LTS, find_java, has_jars, java_releases
+from kgrecall.store.neo4j import container as docker
+from kgrecall.store.neo4j import java as java
+from kgrecall.store.neo4j.artifacts import LTS, find_java, has_jars, java_releases
 
 _STATE = "server.json"
 _USER = "neo4j"

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kgrecall.errors import ConfigError, ShapeError, Shown, Unsupported
-from kgrecall.store.neo4j import Neo4jStore
-from kgrecall.store.neo4j_connection import Connection, Parameters, Row, Run
-from kgrecall.store.neo4j_statements import AWAIT_INDEXES, quoted
+from kgrecall.store.neo4j.connection import Connection, Parameters, Row, Run
+from kgrecall.store.neo4j.statements import AWAIT_INDEXES, quoted
+from kgrecall.store.neo4j.store import Neo4jStore
 from kgrecall.types import BoolArray, FloatArray, PosArray
 
 _WRITE_ROWS = 1_000

@@ -10,12 +10,14 @@ import pyarrow as pa
 
 from kgrecall.errors import ConfigError, NotBuilt, Shown
 from kgrecall.schema import GraphSchema
-from kgrecall.store import checks, neo4j_schema, neo4j_write
-from kgrecall.store import neo4j_statements as cypher
+from kgrecall.store import checks
 from kgrecall.store.base import Direction, Ragged, WriteStats
-from kgrecall.store.neo4j_connection import Connection, Neo4jConfig, Run
-from kgrecall.store.neo4j_journal import Neo4jJournal
-from kgrecall.store.neo4j_values import edge_batches, node_batches, ragged
+from kgrecall.store.neo4j import schema as constraints
+from kgrecall.store.neo4j import statements as cypher
+from kgrecall.store.neo4j import write
+from kgrecall.store.neo4j.connection import Connection, Neo4jConfig, Run
+from kgrecall.store.neo4j.journal import Neo4jJournal
+from kgrecall.store.neo4j.values import edge_batches, node_batches, ragged
 
 _UNBORN = "empty-0"
 """The version of a database that no schema was applied to."""
@@ -49,7 +51,7 @@ class Neo4jStore:
         config: Neo4jConfig | None = None,
     ) -> None:
         self._connection = Connection(url, user, password, database, config or Neo4jConfig())
-        self._lanes = neo4j_write.Lanes(random.randrange(cypher.LANES))
+        self._lanes = write.Lanes(random.randrange(cypher.LANES))
         self._parsed: tuple[str, GraphSchema] | None = None
         self._constrained: set[str] = set()
 
@@ -103,7 +105,7 @@ class Neo4jStore:
 
     def apply_schema(self, schema: GraphSchema) -> None:
         """Create the uniqueness constraints, wait until they are online, and declare the schema."""
-        neo4j_schema.apply(self._connection, schema)
+        constraints.apply(self._connection, schema)
 
     @property
     def schema(self) -> GraphSchema:
@@ -112,7 +114,7 @@ class Neo4jStore:
     def _schema_for_write(self) -> GraphSchema:
         return self._declared(self._connection.read_for_write(self._read_meta))
 
-    def _declared(self, meta: neo4j_schema.Meta | None) -> GraphSchema:
+    def _declared(self, meta: constraints.Meta | None) -> GraphSchema:
         if meta is None:
             raise NotBuilt(
                 repr(self), expected="a schema", got=Shown("none"), remedy="Call apply_schema(schema) or ingest(...) first."
@@ -124,7 +126,7 @@ class Neo4jStore:
     def upsert_nodes(self, label: str, keys: pa.StringArray, columns: Mapping[str, pa.Array]) -> WriteStats:
         checks.check_node_batch(self._schema_for_write(), label, keys, columns)
         self._require_constraints(label)
-        return neo4j_write.upsert_nodes(self._connection, self._lanes, label, keys, columns)
+        return write.upsert_nodes(self._connection, self._lanes, label, keys, columns)
 
     def upsert_edges(
         self, edge_type: str, sources: pa.StringArray, targets: pa.StringArray, columns: Mapping[str, pa.Array]
@@ -133,17 +135,17 @@ class Neo4jStore:
         checks.check_edge_batch(schema, edge_type, sources, targets, columns)
         spec = schema.edge(edge_type)
         self._require_constraints(spec.source, spec.target)
-        return neo4j_write.upsert_edges(self._connection, self._lanes, edge_type, spec, (sources, targets), columns)
+        return write.upsert_edges(self._connection, self._lanes, edge_type, spec, (sources, targets), columns)
 
     def delete_nodes(self, label: str, keys: pa.StringArray) -> int:
         checks.check_keys(label, keys)
         self._schema_for_write().node(label)
-        return neo4j_write.delete_nodes(self._connection, self._lanes, label, keys)
+        return write.delete_nodes(self._connection, self._lanes, label, keys)
 
     def delete_edges(self, edge_type: str, sources: pa.StringArray, targets: pa.StringArray) -> int:
         checks.check_pairs(edge_type, sources, targets)
         spec = self._schema_for_write().edge(edge_type)
-        return neo4j_write.delete_edges(self._connection, self._lanes, edge_type, spec, (sources, targets))
+        return write.delete_edges(self._connection, self._lanes, edge_type, spec, (sources, targets))
 
     def version(self) -> str:
         return self._connection.read(self._read_version)
@@ -191,8 +193,8 @@ class Neo4jStore:
     def close(self) -> None:
         self._connection.close()
 
-    def _read_meta(self, run: Run) -> neo4j_schema.Meta | None:
-        return neo4j_schema.read_meta(run, self._connection.url)
+    def _read_meta(self, run: Run) -> constraints.Meta | None:
+        return constraints.read_meta(run, self._connection.url)
 
     def _read_version(self, run: Run) -> str:
         meta = self._read_meta(run)
@@ -206,7 +208,7 @@ class Neo4jStore:
         """Asked once per label and instance, since the answer costs more than a small write."""
         unseen = set(labels) - self._constrained
         if unseen:
-            neo4j_schema.require_unique(self._connection, unseen)
+            constraints.require_unique(self._connection, unseen)
             self._constrained |= unseen
 
     def _lane_numbers(self, version: str) -> list[int]:

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from kgrecall.errors import NotBuilt, Shown, StoreConflict
 from kgrecall.schema import EdgeTypeSpec
-from kgrecall.store import neo4j_statements as cypher
 from kgrecall.store.base import WriteStats
 from kgrecall.store.latest import codes, event_times, last_of_equal
-from kgrecall.store.neo4j_connection import Connection, Run
-from kgrecall.store.neo4j_schedule import Cell, plan_cells, run_cells
-from kgrecall.store.neo4j_values import id_list, parameters
+from kgrecall.store.neo4j import statements as cypher
+from kgrecall.store.neo4j.connection import Connection, Run
+from kgrecall.store.neo4j.schedule import Cell, plan_cells, run_cells
+from kgrecall.store.neo4j.values import id_list, parameters
 from kgrecall.types import IntArray
 
 _GROUPS_PER_SESSION = 2

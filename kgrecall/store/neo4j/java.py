@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kgrecall.errors import Shown, StoreUnavailable
-from kgrecall.store.neo4j_artifacts import fetch_jars, find_java, java_releases
+from kgrecall.store.neo4j.artifacts import fetch_jars, find_java, java_releases
 
 _OPENS = ("java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch", "java.base/java.util.concurrent")
 _PASSWORD_SECONDS = 120

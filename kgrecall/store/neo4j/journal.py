@@ -14,9 +14,9 @@ from dataclasses import asdict
 import numpy as np
 
 from kgrecall.errors import StoreConflict
-from kgrecall.store import neo4j_statements as cypher
 from kgrecall.store.journal import Finished, Holder
-from kgrecall.store.neo4j_connection import Connection, Run
+from kgrecall.store.neo4j import statements as cypher
+from kgrecall.store.neo4j.connection import Connection, Run
 from kgrecall.types import IntArray
 
 _LOCK = "MATCH (m:_KGRecall {id: 'meta'}) REMOVE m._lock"
