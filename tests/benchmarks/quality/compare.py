@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from kgrecall.errors import BudgetExceeded, ConfigError, NotBuilt, nearest
 from kgrecall.evaluate.measures import Values
 from kgrecall.evaluate.tables import plain_table
 from tests.benchmarks.quality.factors import EASE, IALS
+from tests.benchmarks.quality.memory import remember, remembered
 from tests.benchmarks.quality.neighbourhood import (
     COSINE_ITEM_KNN,
     DEGREE_ITEM_KNN,
@@ -23,10 +25,9 @@ from tests.benchmarks.quality.protocol import (
     difference,
     record_difference,
     record_result,
-    remember,
-    remembered,
     run,
 )
+from tests.benchmarks.quality.samplers import Sampler
 from tests.benchmarks.quality.systems import System
 from tests.benchmarks.quality.tasks import SETS, Task, load
 from tests.benchmarks.quality.tuning import Budget
@@ -38,7 +39,7 @@ OURS = (FUSED, *ALONE)
 def main() -> None:
     options = _options()
     task = load(options.set)
-    budget = Budget(options.trials, options.seconds, options.sampler)
+    budget = Budget(options.trials, options.seconds, options.sampler, options.valid_users)
     results = []
     for system in _chosen_systems(options.only):
         try:
@@ -47,7 +48,7 @@ def main() -> None:
             print(f"{system.name} is left out: {error}")
             continue
         record_result(task, result)
-        remember(task, result)
+        remember(task, result.system, result.per_user(task.chosen_by))
         results.append(result)
         print(_line(task, result), flush=True)
     baselines = remembered(task, (baseline.name for baseline in BASELINES))
@@ -94,7 +95,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="names of systems, with commas between them")
     parser.add_argument("--trials", type=int, default=usual.trials, help="points of the search space per system")
     parser.add_argument("--seconds", type=float, default=usual.seconds, help="CPU seconds of search per system")
-    parser.add_argument("--sampler", choices=["tpe", "random", "qmc"], default=usual.sampler)
+    parser.add_argument("--valid-users", type=int, default=usual.valid_users, help="validation users that a trial asks")
+    parser.add_argument("--sampler", choices=get_args(Sampler), default=usual.sampler)
     parser.add_argument("--fresh", action="store_true", help="forget the trials of earlier runs")
     return parser.parse_args()
 

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from kgrecall.evaluate import Evaluation, Measure, Novelty, PairedDifference, evaluate, paired_bootstrap, users_by_activity
 from kgrecall.evaluate.measures import Values
 from kgrecall.types import Interactions
+from tests.benchmarks.quality.memory import SeedResult, keep_seed, kept_seed
 from tests.benchmarks.quality.systems import System
 from tests.benchmarks.quality.tasks import Task
-from tests.benchmarks.quality.tuning import Budget, Chosen, memory_folder, tune
-from tests.benchmarks.record import Cost, Setting, measure, record
+from tests.benchmarks.quality.tuning import Budget, Chosen, tune
+from tests.benchmarks.record import Setting, measure, record
 
 BENCHMARK = "quality"
 SEEDS = (0, 1, 2)
 SEGMENT_BOUNDS = (1, 5, 20, 100)
-
-
-@dataclass(frozen=True, slots=True)
-class SeedResult:
-    """The test values of one seed.
-
-    ``fit``: None when it was done for another system. ``segments``: the measure that chose, among users by the number of
-    events that were learned from. ``serve_seconds``: CPU seconds to rank all test users.
-    """
-
-    seed: int | None
-    values: Mapping[Measure, float]
-    per_user: Mapping[Measure, Values]
-    segments: Mapping[str, float]
-    fit: Cost | None
-    serve_seconds: float
-    num_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +44,19 @@ class SystemResult:
 
 
 def run(task: Task, system: System, budget: Budget, *, fresh: bool = False) -> SystemResult:
-    """Tune, then fit and measure on test once per seed."""
+    """Tune, then fit and measure on test once per seed; what this version of the code has measured counts, unless ``fresh``."""
     chosen = tune(task, system, budget, fresh=fresh)
     seeds: Sequence[int | None] = SEEDS if system.random else (None,)
-    return SystemResult(system.name, chosen, tuple(_measure_on_test(task, system, chosen, seed) for seed in seeds))
+    return SystemResult(system.name, chosen, tuple(_on_test(task, system, chosen, seed, fresh) for seed in seeds))
+
+
+def _on_test(task: Task, system: System, chosen: Chosen, seed: int | None, fresh: bool) -> SeedResult:
+    known = None if fresh else kept_seed(task, system.name, chosen.params, seed)
+    if known is not None:
+        return known
+    result = _measure_on_test(task, system, chosen, seed)
+    keep_seed(task, system.name, chosen.params, result)
+    return result
 
 
 def _measure_on_test(task: Task, system: System, chosen: Chosen, seed: int | None) -> SeedResult:
@@ -142,22 +134,3 @@ def record_difference(task: Task, result: SystemResult, against: str, values: Va
 
 def difference(result: SystemResult, values: Values, measure: Measure) -> PairedDifference:
     return paired_bootstrap(result.per_user(measure), values, seed=0)
-
-
-def remember(task: Task, result: SystemResult) -> None:
-    """Keep the values per user, so that a later run can be compared without measuring this system again."""
-    np.savez(_memory(task) / f"{result.system}.npz", values=result.per_user(task.chosen_by))
-
-
-def remembered(task: Task, systems: Iterable[str]) -> dict[str, Values]:
-    """Values per user of those systems that were measured on this set before, float64 (num_users,) each."""
-    num_users = len(np.unique(task.split.test.user_pos))
-    paths = {system: _memory(task) / f"{system}.npz" for system in systems}
-    found = {system: np.load(path)["values"] for system, path in paths.items() if path.exists()}
-    return {system: values for system, values in found.items() if len(values) == num_users}
-
-
-def _memory(task: Task) -> Path:
-    folder = memory_folder() / "quality" / task.name / str(task.chosen_by)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

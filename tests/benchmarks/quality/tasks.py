@@ -26,6 +26,7 @@ from kgrecall.store import open_store
 from kgrecall.store.ingest import ingest
 from kgrecall.types import Interactions
 from tests.benchmarks.quality import reshape
+from tests.benchmarks.quality.snapshot_cache import kept_snapshot
 from tests.benchmarks.quality.systems import Problem
 from tests.benchmarks.record import ROOT
 
@@ -83,7 +84,7 @@ class Task:
 
 
 def load(name: str) -> Task:
-    """Read, ingest, snapshot and split one set; prints the import report.
+    """Read, ingest, snapshot and split one set; prints the import report, or where the snapshot of an earlier run lies.
 
     Raises:
         ConfigError: no such set; names the nearest.
@@ -92,7 +93,8 @@ def load(name: str) -> Task:
     if name not in SETS:
         raise ConfigError("benchmark set", expected="a known set", got=name, remedy=nearest(name, SETS))
     bench = SETS[name]
-    snapshot = _snapshot(bench, data_folder(bench.folder) if bench.folder else fetch(name).folder)
+    folder = data_folder(bench.folder) if bench.folder else fetch(name).folder
+    snapshot = kept_snapshot(bench.folder or name, folder, bench.mapping, lambda: _snapshot(bench, folder))
     split = bench.split(snapshot)
     known = joined(split.train, split.valid)
     split = Split(split.train, new_pairs(split.valid, split.train), new_pairs(split.test, known))

@@ -5,21 +5,20 @@ Optuna is no dependency of kgrecall; install ``tests/benchmarks/requirements.txt
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from kgrecall.errors import MissingExtra, Shown
 from kgrecall.evaluate import evaluate
-from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.types import IntArray
-from tests.benchmarks.quality.systems import Params, System
+from tests.benchmarks.quality.memory_folder import memory_folder
+from tests.benchmarks.quality.samplers import Sampler, grid_of, make_sampler
+from tests.benchmarks.quality.systems import Params, Suggest, System
 from tests.benchmarks.quality.tasks import Task
 from tests.benchmarks.record import measure as measure_cost
-
-Sampler = Literal["tpe", "random", "qmc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,6 @@ class Budget:
     trials: int = 40
     seconds: float = 1800.0
     sampler: Sampler = "tpe"
-    """Tree-structured Parzen estimator, independent draws, or an even grid (Sobol points)."""
     valid_users: int = 10_000
     """Validation users, drawn once when there are more: selection needs no more of them."""
     seed: int = 0
@@ -65,21 +63,23 @@ def tune(task: Task, system: System, budget: Budget, *, fresh: bool = False) -> 
         trial.set_user_attr("seconds", cost.cpu_seconds)
         return value
 
-    study = _study(optuna, f"{task.name} | {system.name} | {measure} | {budget.sampler} {budget.seed}", budget, fresh)
-    if not study.trials:
+    walk = f"{budget.sampler} {budget.seed}" + (f" of {budget.trials}" if budget.sampler == "grid" else "")
+    name = f"{task.name} | {system.name} | {measure} | {walk} | {len(users)} users"
+    study = _study(optuna, name, suggest, budget, fresh)
+    if not study.trials and budget.sampler != "grid":
         study.enqueue_trial(dict(system.start))
-    for _ in range(len(_finished(study)), budget.trials):
+    for _ in range(len(_finished(study)), _most_trials(suggest, budget)):
         if _seconds(study) > budget.seconds:
             break
         study.optimize(objective, n_trials=1)
     return Chosen(_native(study.best_params), study.best_value, len(_finished(study)), _seconds(study))
 
 
-def memory_folder() -> Path:
-    """Where searches and values per user are kept between runs."""
-    folder = cache_folder() / "benchmarks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _most_trials(suggest: Suggest, budget: Budget) -> int:
+    """A grid may have fewer points than the budget allows."""
+    if budget.sampler != "grid":
+        return budget.trials
+    return min(budget.trials, math.prod(map(len, grid_of(suggest, budget.trials).values())))
 
 
 def _optuna() -> Any:
@@ -92,16 +92,11 @@ def _optuna() -> Any:
     return optuna
 
 
-def _study(optuna: Any, name: str, budget: Budget, fresh: bool) -> Any:
+def _study(optuna: Any, name: str, suggest: Suggest, budget: Budget, fresh: bool) -> Any:
     storage = f"sqlite:///{memory_folder() / 'searches.sqlite'}"
     if fresh and name in optuna.study.get_all_study_names(storage):
         optuna.delete_study(study_name=name, storage=storage)
-    samplers = {
-        "tpe": lambda: optuna.samplers.TPESampler(seed=budget.seed),
-        "random": lambda: optuna.samplers.RandomSampler(seed=budget.seed),
-        "qmc": lambda: optuna.samplers.QMCSampler(seed=budget.seed, warn_independent_sampling=False),
-    }
-    sampler = samplers[budget.sampler]()
+    sampler = make_sampler(optuna, budget.sampler, suggest, budget.trials, budget.seed)
     return optuna.create_study(study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True)
 
 

@@ -101,8 +101,14 @@ def test_popularity_may_forget():
 
 def test_ease_refuses_a_catalogue_that_memory_cannot_hold():
     events = Interactions(np.array([0]), np.array([0]), np.ones(1, np.float32), None, 1, 200_000)
-    with pytest.raises(BudgetExceeded, match=r"480\.0 GB for 200,000 items"):
+    with pytest.raises(BudgetExceeded, match=r"160\.0 GB for 200,000 items"):
         factors.EASE.fit(Problem(events, events, None), {"l2": 1.0}, 0)
+
+
+def test_ease_is_the_same_in_blocks(dense, monkeypatch):
+    whole = factors.EASE.fit(problem_of(dense), {"l2": 5.0}, 0).rank(np.arange(NUM_USERS), 10)
+    monkeypatch.setattr(factors, "BLOCK", 7)
+    assert factors.EASE.fit(problem_of(dense), {"l2": 5.0}, 0).rank(np.arange(NUM_USERS), 10).tolist() == whole.tolist()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from kgrecall.errors import ConfigError, MissingExtra
 from kgrecall.evaluate import Recall
 from kgrecall.graph.split import Split
 from kgrecall.types import Interactions
-from tests.benchmarks.quality import compare, protocol
+from tests.benchmarks.quality import compare, memory, protocol, samplers
 from tests.benchmarks.quality.systems import Fitted, Problem, System
 from tests.benchmarks.quality.tuning import Budget, Chosen, tune
 from tests.benchmarks.record import read_figures
@@ -61,11 +61,11 @@ def optuna():
     return pytest.importorskip("optuna", reason="benchmarks need tests/benchmarks/requirements.txt")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
 def test_the_search_finds_what_is_best_on_validation(optuna, sampler):
     chosen = tune(ToyTask(), SEARCHED, Budget(trials=25, sampler=sampler))
     assert abs(chosen.params["x"] - 3) <= 1
-    assert (chosen.value, chosen.trials) == (1.0, 25)
+    assert (chosen.value, chosen.trials) == (1.0, 10 if sampler == "grid" else 25)  # the grid has no more points
     assert chosen.seconds > 0
 
 
@@ -91,6 +91,46 @@ def test_the_budget_of_seconds_ends_a_search(optuna):
     assert tune(ToyTask(), SEARCHED, Budget(trials=10, seconds=0.0)).trials == 1
 
 
+def test_a_grid_spreads_its_points_evenly_over_each_parameter():
+    def suggest(trial):
+        return {"k": trial.suggest_int("k", 10, 1000, log=True), "a": trial.suggest_float("a", 0.0, 1.0)}
+
+    assert samplers.grid_of(suggest, 9) == {"k": [10, 100, 1000], "a": [0.0, 0.5, 1.0]}
+    assert samplers.grid_of(suggest, 3) == {"k": [10, 1000], "a": [0.0, 1.0]}
+
+
+def counted(fits):
+    def fit(problem, params, seed):
+        fits.append(seed)
+        return Fitted(shown(2 if seed == 1 else 0), 8)
+
+    return System("counted", fit, random=True)
+
+
+def test_a_killed_run_goes_on_with_the_seeds_that_are_missing(monkeypatch):
+    monkeypatch.setattr(memory, "code_version", lambda: "abc")
+    fits = []
+    whole = protocol.run(ToyTask(), counted(fits), Budget())
+    memory._seed_path(ToyTask(), "counted", {}, 1).unlink()
+    again = protocol.run(ToyTask(), counted(fits), Budget())
+    assert fits == [0, 1, 2, 1]
+    assert [seed.values for seed in again.seeds] == [seed.values for seed in whole.seeds]
+    assert again.per_user(Recall(1)).tolist() == whole.per_user(Recall(1)).tolist()
+    assert again.seeds[0].fit == whole.seeds[0].fit
+    protocol.run(ToyTask(), counted(fits), Budget(), fresh=True)
+    assert fits[4:] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("version", ["abc-dirty", "other"])
+def test_other_code_measures_again(monkeypatch, version):
+    fits = []
+    monkeypatch.setattr(memory, "code_version", lambda: "abc" if version == "other" else version)
+    protocol.run(ToyTask(), counted(fits), Budget())
+    monkeypatch.setattr(memory, "code_version", lambda: version)
+    protocol.run(ToyTask(), counted(fits), Budget())
+    assert fits == [0, 1, 2, 0, 1, 2]
+
+
 def test_systems_without_choices_are_not_tried_on_validation():
     assert tune(ToyTask(), FIXED, Budget(trials=10)) == Chosen({})
 
@@ -107,8 +147,8 @@ def test_random_systems_are_averaged_over_seeds_and_recorded_one_by_one():
 
 def test_the_table_compares_with_the_strongest_that_was_ever_measured(optuna):
     results = {system.name: protocol.run(ToyTask(), system, Budget(trials=25)) for system in (SEARCHED, FIXED)}
-    protocol.remember(ToyTask(), results["fixed"])
-    known = protocol.remembered(ToyTask(), ["fixed", "searched"])
+    memory.remember(ToyTask(), "fixed", results["fixed"].per_user(Recall(1)))
+    known = memory.remembered(ToyTask(), ["fixed", "searched"])
     assert list(known) == ["fixed"]
     lines = compare.table(ToyTask(), list(results.values()), "fixed", known).splitlines()
     assert lines[0].split() == ["toy", "Recall@1", "Recall@1", "-", "fixed"]

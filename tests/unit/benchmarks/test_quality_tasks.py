@@ -28,6 +28,7 @@ def data(tmp_path, monkeypatch):
     for name, text in PAIRS.items():
         (folder / name).write_text(text)
     monkeypatch.setenv("KGRECALL_BENCH_DATA", str(tmp_path))
+    monkeypatch.setenv("KGRECALL_CACHE", str(tmp_path / "cache"))
     return folder
 
 
@@ -58,6 +59,16 @@ def test_pairs_of_train_are_not_asked_for_again(data):
     (data / "test.txt").write_text("0 1 3\n")
     task = tasks.load("gowalla")
     assert pairs(task.snapshot, task.split.test) == [("0", "3")]
+
+
+def test_a_set_is_imported_once_and_again_when_its_files_change(data, capsys):
+    first = tasks.load("gowalla")
+    capsys.readouterr()
+    assert tasks.load("gowalla").snapshot.fingerprint == first.snapshot.fingerprint
+    assert "the snapshot of an earlier run" in capsys.readouterr().out
+    (data / "test.txt").write_text("0 2 3\n1 3\n2\n")
+    assert len(tasks.load("gowalla").split.test) == 3
+    assert "quarantined" in capsys.readouterr().out
 
 
 def test_an_unknown_set_is_refused_with_the_nearest():
