@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from kgrecall.types import Candidates as Candidates
     from kgrecall.types import Path as Path
     from kgrecall.types import Query as Query
+    from kgrecall.types import Seen as Seen
 
 _HOMES = {
     "errors": "kgrecall.errors",
@@ -69,6 +70,7 @@ _HOMES = {
     "Candidates": "kgrecall.types",
     "Path": "kgrecall.types",
     "Query": "kgrecall.types",
+    "Seen": "kgrecall.types",
 }
 __all__ = sorted(_HOMES)
 __version__ = "0.1.0"

@@ -14,7 +14,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrecall.errors import ConfigError, ShapeError, Shown
+from kgrecall.errors import ShapeError
+from kgrecall.query import Query as Query
+from kgrecall.query import Seen as Seen
 
 IntArray = NDArray[np.int64]
 PosArray = NDArray[np.int32]
@@ -91,78 +93,6 @@ class Embeddings:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """One question to the engine. Everything is optional but something must be given.
-
-    Args:
-        user_id: a user of the graph; its interactions are the history unless ``history`` is given too.
-        history: item ids, oldest first; replaces the stored history.
-        history_weights: one positive weight per history item; 1 when not given.
-        text: free text ("space adventure with robots").
-        item_id: "more like this" item.
-        k: how many candidates to return.
-        exclude: item ids never returned.
-        allow: only these item ids may be returned; None means all.
-        filter: only items that fulfil it are returned: a text such as ``"price < 20 and HAS_GENRE any ['Drama']"``, the
-            same as a JSON object, or conditions written with :class:`kgrecall.recall.filters.Field`.
-        exclude_seen: leave out the items of the history.
-        channels: names of the channels to ask; None means all that the engine was built with.
-    """
-
-    user_id: str | None = None
-    history: Sequence[str] | None = None
-    history_weights: Sequence[float] | None = None
-    text: str | None = None
-    item_id: str | None = None
-    k: int = 100
-    exclude: frozenset[str] = frozenset()
-    allow: frozenset[str] | None = None
-    filter: object | None = None
-    exclude_seen: bool = True
-    channels: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, (int, np.integer)) or self.k <= 0:
-            raise ConfigError(
-                "Query.k",
-                expected="an integer >= 1",
-                got=self.k,
-                remedy="Say how many candidates you want, e.g. k=100.",
-            )
-        if self.user_id is None and self.history is None and not self.text and self.item_id is None:
-            raise ConfigError(
-                "Query",
-                expected="at least one of user_id, history, text, item_id",
-                got=Shown("none of them"),
-                remedy="For popular items of an unknown visitor pass history=[].",
-            )
-        for name in ("history", "history_weights", "exclude", "allow", "channels"):
-            if isinstance(getattr(self, name), str):
-                raise ConfigError(
-                    f"Query.{name}",
-                    expected="a collection of ids",
-                    got=getattr(self, name),
-                    remedy="Put the single value into a list.",
-                )
-        self._check_weights()
-        object.__setattr__(self, "exclude", frozenset(self.exclude))
-        object.__setattr__(self, "allow", None if self.allow is None else frozenset(self.allow))
-
-    def _check_weights(self) -> None:
-        if self.history_weights is None:
-            return
-        got = len(self.history_weights)
-        expected = len(self.history or ())
-        if got != expected or not all(np.isfinite(w) and w > 0 for w in self.history_weights):
-            raise ConfigError(
-                "Query.history_weights",
-                expected=f"{expected} positive numbers, one per history item",
-                got=list(self.history_weights),
-                remedy="Leave it out to weigh all history items alike.",
-            )
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """One recalled item: ``score`` higher is better, ``rank`` from 1, ``channels`` the raw score of each channel."""
 
@@ -189,6 +119,15 @@ class Candidates(Sequence[Candidate]):
     """``hot`` a known user with history, ``warm`` a history or text in the call, ``cold`` nothing but popularity."""
     notes: tuple[str, ...] = field(default=())
     """What degraded this answer, in sentences; empty when nothing did."""
+    effects: Mapping[str, FloatArray] = field(default_factory=dict)
+    """What each rule, and diversification, added to the scores: float32 (n,), 0 where it did nothing."""
+    trace: tuple[str, ...] = ()
+    """What each round, rule and guarantee of the query's plan did, in sentences; empty without a plan."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that served this answer: those that recalled at least one of its items."""
+        return tuple(name for name, scores in self.channel_scores.items() if not np.isnan(scores).all())
 
     def __len__(self) -> int:
         return len(self.item_ids)

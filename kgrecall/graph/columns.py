@@ -1,8 +1,8 @@
-"""Item properties and item relations as numpy columns that conditions can be tested on."""
+"""Properties and relations of items or users as numpy columns that conditions can be tested on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kgrecall.errors import ConfigError, nearest
-from kgrecall.graph.knowledge import Incidence, item_knowledge
+from kgrecall.graph.knowledge import Incidence, item_knowledge, user_knowledge
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.schema import PropertyType
 from kgrecall.types import IntArray, PosArray
@@ -52,23 +52,24 @@ _NUMBERS: dict[PropertyType, str] = {"integer": "number", "number": "number", "b
 _VALUES: tuple[PropertyType, ...] = ("string", "text", "strings")
 
 
-class ItemColumns:
-    """The columns of a snapshot's items by name, made when they are first asked for.
+class NodeColumns:
+    """The columns of one label by name, made when they are first asked for.
 
-    Names are the item label's properties and the relations of :func:`~kgrecall.graph.knowledge.item_knowledge`, as read from
-    the item (``^`` in front when the stored edge points at it); a property hides a relation of the same name.
+    Names are the label's properties and its relations of ``knowledge``, as read from the node (``^`` in front when the stored
+    edge points at it); a property hides a relation of the same name.
     """
 
-    def __init__(self, snapshot: GraphSnapshot) -> None:
-        self._snapshot = snapshot
-        label = snapshot.schema.item_label
+    def __init__(
+        self, snapshot: GraphSnapshot, label: str, knowledge: Callable[[GraphSnapshot], tuple[Incidence, ...]]
+    ) -> None:
+        self._snapshot, self._label, self._knowledge = snapshot, label, knowledge
         kinds = snapshot.schema.node(label).properties
         self._kinds = {name: kind for name, kind in kinds.items() if kind in _NUMBERS or kind in _VALUES}
         self._made: dict[str, Column] = {}
 
     @property
-    def num_items(self) -> int:
-        return len(self._snapshot.items)
+    def num_nodes(self) -> int:
+        return self._snapshot.num_nodes(self._label)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -81,7 +82,8 @@ class ItemColumns:
             ConfigError: no such name; names the nearest.
         """
         if name not in self.names:
-            raise ConfigError("filter", expected="a property or relation of items", got=name, remedy=nearest(name, self.names))
+            expected = f"a property or relation of {self._label}"
+            raise ConfigError("filter", expected=expected, got=name, remedy=nearest(name, self.names))
         if name not in self._made:
             self._made[name] = self._property(name) if name in self._kinds else self._relation(name)
         return self._made[name]
@@ -89,13 +91,13 @@ class ItemColumns:
     @cached_property
     def _relations(self) -> dict[str, list[Incidence]]:
         by_name: dict[str, list[Incidence]] = {}
-        for part in item_knowledge(self._snapshot):
+        for part in self._knowledge(self._snapshot):
             by_name.setdefault(part.name, []).append(part)
         return by_name
 
     def _property(self, name: str) -> Column:
         kind = self._kinds[name]
-        column = self._snapshot.properties[self._snapshot.schema.item_label].column(name).combine_chunks()
+        column = self._snapshot.properties[self._label].column(name).combine_chunks()
         if kind in _NUMBERS:
             return NumberColumn(_NUMBERS[kind], pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False))
         return _by_value(column)
@@ -113,7 +115,25 @@ class ItemColumns:
             codes |= {title: node for title, node in zip(titles, nodes, strict=True) if title is not None}
             codes |= dict(zip(self._snapshot.vocabularies[part.label].ids.to_pylist(), nodes, strict=True))
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-        return ValueColumn(codes, indptr, np.concatenate(items).astype(np.int32), self.num_items)
+        return ValueColumn(codes, indptr, np.concatenate(items).astype(np.int32), self.num_nodes)
+
+
+class ItemColumns(NodeColumns):
+    """What filters are tested on: the columns of a snapshot's items."""
+
+    def __init__(self, snapshot: GraphSnapshot) -> None:
+        super().__init__(snapshot, snapshot.schema.item_label, item_knowledge)
+
+    @property
+    def num_items(self) -> int:
+        return self.num_nodes
+
+
+class UserColumns(NodeColumns):
+    """What users can share: the columns of a snapshot's users."""
+
+    def __init__(self, snapshot: GraphSnapshot) -> None:
+        super().__init__(snapshot, snapshot.schema.user_label, user_knowledge)
 
 
 def _by_value(column: pa.Array) -> ValueColumn:

@@ -1,4 +1,4 @@
-"""What the graph knows about items, as one sparse matrix per relation."""
+"""What the graph knows about items and users, as one sparse matrix per relation."""
 
 from __future__ import annotations
 
@@ -35,13 +35,23 @@ def item_knowledge(snapshot: GraphSnapshot) -> tuple[Incidence, ...]:
 
     Edges between items and users are not knowledge about items, whatever their role, and are left out.
     """
-    item, user = snapshot.schema.item_label, snapshot.schema.user_label
+    return _incidences(snapshot, snapshot.schema.item_label, snapshot.schema.user_label)
+
+
+def user_knowledge(snapshot: GraphSnapshot) -> tuple[Incidence, ...]:
+    """Every non-empty knowledge relation between users and other nodes than items and users; rows are users."""
+    user = snapshot.schema.user_label
+    return tuple(part for part in _incidences(snapshot, user, snapshot.schema.item_label) if part.label != user)
+
+
+def _incidences(snapshot: GraphSnapshot, label: str, stranger: str) -> tuple[Incidence, ...]:
+    """Relations with ``label`` at one end and ``stranger`` at none."""
     found = []
     for (source, relation, target), edges in snapshot.with_role("knowledge").items():
-        if edges.num_edges == 0 or user in (source, target):
+        if edges.num_edges == 0 or stranger in (source, target):
             continue
-        if source == item:
+        if source == label:
             found.append(Incidence(relation, target, edges.forward(), reverse=False))
-        elif target == item:
+        elif target == label:
             found.append(Incidence(relation, source, edges.backward(), reverse=True))
     return tuple(found)

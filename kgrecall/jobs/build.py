@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from kgrecall.graph.pagerank import checked_weights
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import ArtifactWriter
+from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.jobs.build_config import BuildConfig, TrendConfig
 from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.choices import Fold, Validation, timed
@@ -126,6 +127,7 @@ class _Build:
         models = [model for _, model in trials if model is not None]
         epochs = round(float(np.median([model.best_epoch for model in models]))) if models else None
         final, model = self._ingredients(self.snapshot, self.events, texts, chosen, epochs=epochs)
+        final = replace(final, audience=AudiencePart.of(self.snapshot, self.events))
         served = assemble(final, self.channels, fusion, encoder=config.encoder, config=config.engine)
         save(final, writer)
         report = BuildReport(

@@ -14,6 +14,7 @@ from kgrecall.graph.pagerank import JointGraph
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
+from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.recall.attributes import AttributesChannel
 from kgrecall.recall.base import Channel, Naming
 from kgrecall.recall.explain import Names, items_beside
@@ -38,7 +39,7 @@ class Ingredients:
     Shapes: ``popularity`` float32 (num_items,); ``item_knn``, ``ease`` and ``attributes`` csr float32 (num_items, num_items),
     row = history item; ``texts`` float32 (num_items, text_dim) or None. ``attributes`` is None without item knowledge,
     ``ease`` and ``embeddings`` when the channels ``ease`` and ``vector`` were not asked for. ``prior`` float32 (num_items,)
-    multiplies the scores of the sparse channels.
+    multiplies the scores of the sparse channels. ``audience`` is None while only channels are compared.
     """
 
     snapshot: GraphSnapshot
@@ -55,6 +56,7 @@ class Ingredients:
     pagerank: PageRankConfig
     prior: FloatArray | None = None
     half_life: float | None = None
+    audience: AudiencePart | None = None
 
     @cached_property
     def naming(self) -> Naming:
@@ -162,6 +164,8 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
         for name in ("users", "items", "item_inputs"):
             writer.array(f"embeddings.{name}", getattr(ingredients.embeddings, name))
         ingredients.item_index.save(writer.path("items.index"))
+    if ingredients.audience is not None:
+        ingredients.audience.save(writer)
     writer.manifest["ingredients"] = {
         "node_space": ingredients.node_space.model_dump(),
         "neighbors": ingredients.neighbors.model_dump(),
@@ -191,4 +195,5 @@ def load(artifact: Artifact) -> Ingredients:
         pagerank=PageRankConfig(**settings["pagerank"]),
         prior=artifact.array("prior") if artifact.has("prior.npy") else None,
         half_life=settings["half_life"],
+        audience=AudiencePart.load(artifact) if "audience" in artifact.manifest else None,
     )

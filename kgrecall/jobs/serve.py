@@ -48,7 +48,7 @@ def assemble(
 ) -> RecallEngine:
     """An engine with those of the named channels for which the graph has something."""
     made = [channel for name in channels if (channel := ingredients.channel(name)) is not None]
-    names = [channel.name for channel in made]
+    names, part = [channel.name for channel in made], ingredients.audience
     weights = {name: weight for name, weight in fusion.weights.items() if name in names}
     temperatures = {name: value for name, value in fusion.temperatures.items() if name in names}
     return RecallEngine(
@@ -59,6 +59,8 @@ def assemble(
         ingredients.histories,
         popularity=ingredients.popularity,
         filters=FilterMasks(ItemColumns(ingredients.snapshot)),
+        audience=part.audience(ingredients.snapshot) if part else None,
+        on_signal=part.channels(ingredients.popularity, ingredients.histories, ingredients.naming) if part else None,
         encode_text=LateEncoder(encoder) if encoder and "text" in names else None,
         names=ingredients.names,
         naming=ingredients.naming,

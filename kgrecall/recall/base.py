@@ -6,14 +6,38 @@ channel, fuses the :class:`Hits` and turns positions back into ids. A channel ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
+
+Signal = Literal["friends", "traits", "moment"]
+"""A part of a query that channels of its own answer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ragged:
+    """A row of int32 positions per query: row i is ``values[indptr[i]:indptr[i + 1]]``; ``indptr`` int64 (q + 1,)."""
+
+    indptr: IntArray
+    values: PosArray
+
+    @classmethod
+    def of(cls, rows: Sequence[PosArray]) -> Ragged:
+        indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        return cls(indptr, np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32))
+
+    def row(self, i: int) -> PosArray:
+        return self.values[self.indptr[i] : self.indptr[i + 1]]
+
+    def rows(self, start: int, stop: int) -> Ragged:
+        """The rows start .. stop - 1, as views."""
+        first = self.indptr[start]
+        return Ragged(self.indptr[start : stop + 1] - first, self.values[first : self.indptr[stop]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +49,8 @@ class QueryBatch:
     ``history_weight`` (float32 > 0); ``exclude_pos`` by ``exclude_indptr`` in the same way: items never to be returned for
     query i (seen, excluded), ascending; ``mask`` bool (num_items,) or None: items that may be returned for any
     query of the batch; ``text`` float32 (q, text_dim) or None: encoded query texts, a zero row where a query has none.
+    ``friends`` (user positions), ``traits`` (codes of user attributes) and ``moment`` (codes of the context) are None where no
+    query of the batch has any; only channels of their own read them.
     """
 
     num_items: int
@@ -36,6 +62,9 @@ class QueryBatch:
     exclude_pos: PosArray
     mask: BoolArray | None = None
     text: FloatArray | None = None
+    friends: Ragged | None = None
+    traits: Ragged | None = None
+    moment: Ragged | None = None
 
     def __len__(self) -> int:
         return len(self.user_pos)
@@ -61,6 +90,9 @@ class QueryBatch:
             exclude_indptr=self.exclude_indptr[start : stop + 1] - e.start,
             exclude_pos=self.exclude_pos[e],
             text=None if self.text is None else self.text[start:stop],
+            friends=None if self.friends is None else self.friends.rows(start, stop),
+            traits=None if self.traits is None else self.traits.rows(start, stop),
+            moment=None if self.moment is None else self.moment.rows(start, stop),
         )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
 
-from kgrecall.errors import ConfigError, ShapeError, Shown, Unsupported
+from kgrecall.errors import ConfigError, ShapeError, Shown
 from kgrecall.graph.vocabulary import Vocabulary
-from kgrecall.recall.base import Channel, Evidence, Hits, Naming, QueryBatch
+from kgrecall.recall.audience import Audience
+from kgrecall.recall.base import Channel, Evidence, Hits, Naming, QueryBatch, Signal
 from kgrecall.recall.eligible import Eligible
 from kgrecall.recall.explain import Names, PathWriter
 from kgrecall.recall.filter_mask import FilterMasks
@@ -20,10 +21,10 @@ from kgrecall.recall.panel import TEXT_CHANNEL, Panel, PanelAnswer
 from kgrecall.recall.popularity import POPULAR, PopularOrder
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.recall.requests import Request, Resolver, batch_of, batch_of_users
+from kgrecall.recall.text_queries import EncodeText, encode_queries
 from kgrecall.settings import Settings
 from kgrecall.types import Candidates, FloatArray, IntArray, Path, PosArray, Query
 
-EncodeText = Callable[[Sequence[str]], FloatArray]
 _BLOCK = 256
 
 
@@ -48,6 +49,8 @@ class RecallEngine:
             when not given.
         filters: compiles ``Query.filter``; without it such queries are refused.
         hidden: ids of items that nobody is ever shown.
+        audience: looks up attributes, contexts and kinds of events; without it queries with them are refused.
+        on_signal: channels that are asked only where a query has friends, attributes (``traits``) or a context (``moment``).
         encode_text: for queries with a text, float32 (n, dim) of n texts, in the space of the channel ``text``.
         names: titles of nodes for answers and explanations.
         naming: the labels of users and items, and the relation between them.
@@ -68,6 +71,8 @@ class RecallEngine:
         popularity: FloatArray | None = None,
         filters: FilterMasks | None = None,
         hidden: Collection[str] = (),
+        audience: Audience | None = None,
+        on_signal: Mapping[Signal, Channel] | None = None,
         encode_text: EncodeText | None = None,
         names: Names | None = None,
         naming: Naming | None = None,
@@ -83,14 +88,14 @@ class RecallEngine:
         self.config, self.fusion = config or EngineConfig(), fusion
         naming = naming or Naming()
         names = names or Names({naming.user: users, naming.item: items})
-        self._panel = Panel(channels, fusion, depth=self.config.depth)
+        self._panel = Panel(channels, fusion, depth=self.config.depth, on_signal=on_signal)
         self._items, self._histories = items, histories
         self._item_ids: list[str] = items.ids.to_pylist()
-        self._encode_text = encode_text
+        self._encode_text = encode_text if TEXT_CHANNEL in self.channel_names else None
         self._titles = names.titles.get(naming.item)
         self._writer = PathWriter(names, naming)
         self._eligible = Eligible(items, filters, hidden)
-        self._resolver = Resolver(users, items, histories, self.config.max_history)
+        self._resolver = Resolver(users, items, histories, self.config.max_history, audience)
         self._popular = PopularOrder(histories.popularity() if popularity is None else popularity)
 
     @property
@@ -110,7 +115,7 @@ class RecallEngine:
         Raises:
             UnknownId: a user without history in the call, or an ``item_id``, that the graph does not hold.
             ConfigError: a channel that the engine does not have, or a filter that cannot be understood.
-            Unsupported: a text, but no text encoder; a filter, but no item columns.
+            Unsupported: a text, but no text encoder; a filter, but no item columns; an attribute or a context, but no audience.
         """
         return self.recall_many([query])[0]
 
@@ -121,7 +126,7 @@ class RecallEngine:
         groups: dict[tuple[frozenset[str] | None, Filter | None, tuple[str, ...], int], list[int]] = {}
         for i, query in enumerate(queries):
             depth = max(query.k, self.config.depth)  # a larger k beside it must not change an answer
-            key = query.allow, self._eligible.filter_of(query), self._panel.choose(query.channels), depth
+            key = query.allow, self._eligible.filter_of(query), self._panel.choose(query.channels, requests[i].signals), depth
             groups.setdefault(key, []).append(i)
         answers: dict[int, Candidates] = {}
         for (allow, tree, names, _), members in groups.items():
@@ -204,27 +209,14 @@ class RecallEngine:
     def _about(self, query: Query, item_id: str) -> tuple[QueryBatch, tuple[str, ...], int]:
         """A batch of one that may return the item asked about, even a seen one."""
         item = self._items.position(item_id)
-        batch = batch_of([self._resolver.resolve(query)], len(self._items), None, self._encoded([query]))
+        request = self._resolver.resolve(query)
+        batch = batch_of([request], len(self._items), None, self._encoded([query]))
         exclude = batch.exclude_pos[batch.exclude_pos != item]
         batch = replace(batch, exclude_pos=exclude, exclude_indptr=np.array([0, len(exclude)]))
-        return batch, self._panel.choose(query.channels), item
+        return batch, self._panel.choose(query.channels, request.signals), item
 
     def _encoded(self, queries: Sequence[Query]) -> FloatArray | None:
-        """float32 (q, dim) with zero rows where a query has no text; None when none has."""
-        asking = [i for i, query in enumerate(queries) if query.text and query.text.strip()]
-        if not asking:
-            return None
-        if self._encode_text is None or TEXT_CHANNEL not in self.channel_names:
-            raise Unsupported(
-                "Query.text",
-                expected=f"an engine with a text encoder and the channel {TEXT_CHANNEL!r}",
-                got=queries[asking[0]].text,
-                remedy="Build with a text encoder, or ask without text.",
-            )
-        encoded = self._encode_text([queries[i].text or "" for i in asking])
-        texts = np.zeros((len(queries), encoded.shape[1]), np.float32)
-        texts[asking] = encoded
-        return texts
+        return encode_queries(self._encode_text, queries)
 
     def _answers(
         self, requests: Sequence[Request], batch: QueryBatch, names: tuple[str, ...], notes: tuple[str, ...]

@@ -11,7 +11,9 @@ import scipy.sparse as sp
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.base import Evidence, Naming
+from kgrecall.recall.friends import FRIEND
 from kgrecall.recall.item_knn import CO_CHOSEN
+from kgrecall.recall.leanings import MOMENT, PEERS
 from kgrecall.recall.phrases import past_tense, sharing, words_of
 from kgrecall.recall.text import ASKED_FOR, SIMILAR_TEXT
 from kgrecall.recall.vector import NEAR
@@ -70,8 +72,9 @@ class PathWriter:
     def _sentence(self, evidence: Evidence, from_item: bool) -> str:
         target = self._quoted(evidence.nodes[-1])
         if len(evidence.nodes) == 2:
-            by_text = evidence.relations[0] == ASKED_FOR
-            return f"{target} is described much like what you asked for." if by_text else f"{target} is popular with everybody."
+            return _of_everybody(target, evidence.relations[0])
+        if evidence.relations[0] == FRIEND:
+            return f"Your friend {self._names.node(*evidence.nodes[1])} {self._verb} {target}"
         first = self._quoted(evidence.nodes[1])
         opening = first if from_item else f"You {self._verb} {first}"
         return f"{opening} — {self._link(evidence)} — {target}"
@@ -100,6 +103,16 @@ class PathWriter:
         others = others[~np.isin(others, told)][:2]
         known = ", ".join(self._quoted((self._naming.item, int(item))) for item in others)
         return f"{node.id}, also in {known}" if known else node.id
+
+
+def _of_everybody(target: str, relation: str) -> str:
+    """A sentence about an item that no other node leads to."""
+    kind, _, words = relation.partition(" ")
+    if kind == ASKED_FOR:
+        return f"{target} is described much like what you asked for."
+    if kind == PEERS:
+        return f"{target} is chosen more by people like you ({words})."
+    return f"{target} is chosen more at such a time ({words})." if kind == MOMENT else f"{target} is popular with everybody."
 
 
 def items_beside(incidences: Sequence[Incidence]) -> Callable[[str, int], PosArray]:

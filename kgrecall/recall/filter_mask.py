@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from datetime import UTC, datetime
 from typing import cast
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from kgrecall.errors import ConfigError, nearest
 from kgrecall.graph.columns import ItemColumns, NumberColumn, ValueColumn
+from kgrecall.query import milliseconds
 from kgrecall.recall.filters import And, Compare, Filter, IsNull, Not, OneOf, Or, Value
 from kgrecall.types import BoolArray
 
@@ -130,13 +130,7 @@ def _number(name: str, column: NumberColumn, value: Value) -> float:
     if column.kind == "boolean" and isinstance(value, bool):
         return float(value)
     if column.kind == "time" and isinstance(value, str):
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            raise ConfigError(
-                f"filter on {name!r}", expected="a time", got=value, remedy="Write it like '2024-05-01' or '2024-05-01T12:00Z'."
-            ) from None
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000
+        return float(milliseconds(value, f"filter on {name!r}"))
     if column.kind == "boolean" or isinstance(value, (bool, str)):
         expected = {"boolean": "true or false", "time": "a time in quotes", "number": "a number"}[column.kind]
         raise ConfigError(f"filter on {name!r}", expected=expected, got=value, remedy="Compare with such a value.")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kgrecall.errors import ConfigError, Shown, nearest
-from kgrecall.recall.base import Channel, Hits, QueryBatch
+from kgrecall.recall.base import Channel, Hits, QueryBatch, Signal
+from kgrecall.recall.leanings import LeaningChannel
 from kgrecall.recall.popularity import PopularityChannel
 from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse, text_led
 from kgrecall.types import BoolArray, FloatArray
 
 TEXT_CHANNEL = "text"
 """The channel that answers query texts."""
+
+_LEAST_WEIGHT = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,14 +34,24 @@ class Panel:
 
     Args:
         depth: hits asked of each channel, or k when that is more.
+        on_signal: channels that are asked only where a query holds their signal.
 
     Raises:
         ConfigError: no channel, two of one name, or fusion settings for a channel that is not there.
     """
 
-    def __init__(self, channels: Sequence[Channel], fusion: FusionConfig, *, depth: int) -> None:
+    def __init__(
+        self,
+        channels: Sequence[Channel],
+        fusion: FusionConfig,
+        *,
+        depth: int,
+        on_signal: Mapping[Signal, Channel] | None = None,
+    ) -> None:
+        self._on_signal = dict(on_signal or {})
+        self._all = {channel.name: channel for channel in (*channels, *self._on_signal.values())}
         names = tuple(channel.name for channel in channels)
-        if not names or len(set(names)) != len(names):
+        if not names or len(self._all) != len(names) + len(self._on_signal):
             raise ConfigError(
                 "channels",
                 expected="at least one channel, with distinct names",
@@ -46,34 +59,38 @@ class Panel:
                 remedy="Give each a name of its own.",
             )
         for name in (*fusion.weights, *fusion.temperatures):
-            if name not in names:
-                raise ConfigError("fusion", expected="names of channels", got=name, remedy=nearest(name, names))
+            if name not in self._all:
+                raise ConfigError("fusion", expected="names of channels", got=name, remedy=nearest(name, self._all))
         self.names = names
-        self._channels = dict(zip(names, channels, strict=True))
-        self._fusion, self._depth = fusion, depth
+        self._fusion, self._depth = self._with_leanings(fusion), depth
 
     def __getitem__(self, name: str) -> Channel:
-        return self._channels[name]
+        return self._all[name]
 
-    def choose(self, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
-        """The wanted names in the panel's order; all of them for None.
+    def choose(self, wanted: tuple[str, ...] | None, signals: Sequence[Signal] = ()) -> tuple[str, ...]:
+        """The wanted names in the panel's order; for None all of them, and those of the signals that a query holds.
+
+        What people like a visitor choose, and what is chosen at such a moment, take the place of what everybody chooses.
 
         Raises:
             ConfigError: an empty list, or a name that is not a channel.
         """
         if wanted is None:
-            return self.names
+            asked = [self._on_signal[signal] for signal in signals if signal in self._on_signal]
+            refined = any(isinstance(channel, LeaningChannel) for channel in asked)
+            names = [name for name in self.names if not (refined and isinstance(self._all[name], PopularityChannel))]
+            return (*names, *(channel.name for channel in asked))
         if not wanted:
             raise ConfigError("channels", expected="at least one name", got=Shown("none"), remedy="Leave it out to ask all.")
         for name in wanted:
-            if name not in self.names:
-                raise ConfigError("channels", expected="names of channels", got=name, remedy=nearest(name, self.names))
-        return tuple(name for name in self.names if name in wanted)
+            if name not in self._all:
+                raise ConfigError("channels", expected="names of channels", got=name, remedy=nearest(name, self._all))
+        return tuple(name for name in self._all if name in wanted)
 
     def ask(self, batch: QueryBatch, names: tuple[str, ...], k: int) -> PanelAnswer:
         """The k best items of each query by fused score; fewer where the channels have no more."""
         depth = min(max(k, self._depth), batch.num_items)
-        hits = [self._channels[name].recall(batch, depth) for name in names]
+        hits = [self._all[name].recall(batch, depth) for name in names]
         parts = [self._fusion.calibrate(n, h) * np.float32(self._fusion.weight(n)) for n, h in zip(names, hits, strict=True)]
         if batch.text is not None and TEXT_CHANNEL in names:
             text = names.index(TEXT_CHANNEL)
@@ -88,10 +105,18 @@ class Panel:
         parts = fused.parts[:, 0, at].sum(axis=1).tolist()
         return {name: part for name, part in zip(names, parts, strict=True) if part > 0}
 
+    def _with_leanings(self, fusion: FusionConfig) -> FusionConfig:
+        """Channels that refine popularity weigh what it weighs, but something."""
+        popular = [fusion.weight(name) for name, channel in self._all.items() if isinstance(channel, PopularityChannel)]
+        leaning = [channel.name for channel in self._on_signal.values() if isinstance(channel, LeaningChannel)]
+        return fusion.model_copy(
+            update={"weights": {**dict.fromkeys(leaning, max([_LEAST_WEIGHT, *popular])), **fusion.weights}}
+        )
+
     def _personal(self, names: tuple[str, ...], hits: Sequence[Hits]) -> BoolArray:
         found = np.zeros(len(hits[0].positions), np.bool_)
         for name, hit in zip(names, hits, strict=True):
-            if not isinstance(self._channels[name], PopularityChannel):
+            if not isinstance(self._all[name], PopularityChannel) and self._all[name] is not self._on_signal.get("moment"):
                 found |= hit.positions[:, 0] >= 0
         return found
 

@@ -9,10 +9,14 @@ import numpy as np
 
 from kgrecall.errors import ShapeError, UnknownId
 from kgrecall.graph.vocabulary import Vocabulary
-from kgrecall.recall.base import QueryBatch
+from kgrecall.query import Seen
+from kgrecall.recall.audience import Audience
+from kgrecall.recall.base import QueryBatch, Ragged, Signal
 from kgrecall.recall.eligible import item_positions
 from kgrecall.recall.histories import Histories
-from kgrecall.types import BoolArray, FloatArray, PosArray, Query
+from kgrecall.recall.popularity import MS_PER_DAY
+from kgrecall.recall.starts import given_history, led_by, pooled
+from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray, Query
 
 _NO_ITEMS = np.zeros(0, np.int32)
 _NO_WEIGHTS = np.zeros(0, np.float32)
@@ -23,7 +27,8 @@ class Request:
     """One query in positions.
 
     ``user_pos`` is -1 unless the stored user itself is asked about; ``history`` is what channels start from; ``exclude`` are
-    distinct items never returned; ``known`` says that the history is a stored user's.
+    distinct items never returned; ``known`` says that the history is a stored user's. ``friends``, ``traits`` and ``moment``
+    are those of :class:`~kgrecall.recall.base.QueryBatch`.
     """
 
     query: Query
@@ -33,6 +38,15 @@ class Request:
     exclude: PosArray
     known: bool
     notes: tuple[str, ...]
+    friends: PosArray
+    traits: PosArray
+    moment: PosArray
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """What the query holds for the channels that are asked only then."""
+        held: dict[Signal, PosArray] = {"friends": self.friends, "traits": self.traits, "moment": self.moment}
+        return tuple(name for name, values in held.items() if len(values))
 
 
 class Resolver:
@@ -42,47 +56,61 @@ class Resolver:
         users, items: the vocabularies of the graph.
         histories: the stored history of each user.
         max_history: only the newest items of a longer history are used; all of it counts as seen.
+        audience: what attributes, contexts and kinds of events mean; queries with them are refused where it does not know.
     """
 
-    def __init__(self, users: Vocabulary, items: Vocabulary, histories: Histories, max_history: int) -> None:
+    def __init__(
+        self, users: Vocabulary, items: Vocabulary, histories: Histories, max_history: int, audience: Audience | None = None
+    ) -> None:
         self._users, self._items, self._histories, self._max_history = users, items, histories, max_history
+        self._audience = audience or Audience()
 
     def resolve(self, query: Query) -> Request:
         """Positions for one query.
 
-        A history in the call replaces the stored one. ``item_id`` is what the question starts from; the history then only
-        tells what was seen. Unknown history, excluded and allowed ids are skipped with a note.
+        A history in the call replaces the stored one; without any, the friends' histories are the start. ``item_id`` leads,
+        and a history beside it weighs less. Unknown history, friends, excluded and allowed ids are skipped with a note.
 
         Raises:
-            UnknownId: the user is not in the graph and no history was given, or the item is not in the graph.
+            UnknownId: the user is not in the graph and nothing else was given, or the item is not in the graph.
+            ConfigError: an attribute, context or relation that the graph does not have.
+            Unsupported: the engine was made without what the query needs.
         """
         notes: list[str] = []
         user_pos = self._user(query, notes)
-        if query.history is not None:
-            items, weights = self._given_history(query, notes)
-        elif user_pos >= 0:
-            items, weights = self._histories.row(user_pos)
-        else:
-            items, weights = _NO_ITEMS, _NO_WEIGHTS
-        excluded = [items] if query.exclude_seen else []
-        excluded.append(item_positions(self._items, query.exclude, "excluded", notes))
-        stored = query.history is None and query.item_id is None and user_pos >= 0
+        own, weights, times = self._own_history(query, user_pos, notes)
+        friends = self._friends(query, notes)
+        pooled_start = not len(own) and len(friends) > 0
+        items, weights = pooled(self._histories, friends) if pooled_start else (own, weights)
+        excluded = [self._seen(query, user_pos, own, times), item_positions(self._items, query.exclude, "excluded", notes)]
+        stored = query.history is None and query.item_id is None and user_pos >= 0 and not pooled_start
         if query.item_id is not None:
             item = self._items_position(query.item_id)
-            items, weights = np.array([item], np.int32), np.ones(1, np.float32)
-            excluded.append(items)
-        exclude = np.unique(np.concatenate(excluded))
+            items, weights = led_by(item, items, weights)
+            excluded.append(items[-1:])
         if len(items) > self._max_history:
             notes.append(f"Only the newest {self._max_history} of {len(items)} history items were used.")
             items, weights = items[-self._max_history :], weights[-self._max_history :]
-        return Request(query, user_pos if stored else -1, items, weights, exclude, stored and len(items) > 0, tuple(notes))
+        return Request(
+            query,
+            user_pos if stored else -1,
+            items,
+            weights,
+            np.unique(np.concatenate(excluded)),
+            stored and len(own) > 0,
+            friends=friends,
+            traits=self._audience.traits_of(query, user_pos if not len(own) else -1, notes),
+            moment=self._audience.moment_of(query, notes),
+            notes=tuple(notes),
+        )
 
     def _user(self, query: Query, notes: list[str]) -> int:
         if query.user_id is None:
             return -1
         if query.user_id in self._users:
             return self._users.position(query.user_id)
-        if query.history is None:
+        others = (query.history, query.text, query.item_id, query.attributes, query.friends)
+        if all(other is None for other in others):
             try:
                 return self._users.position(query.user_id)
             except UnknownId as error:
@@ -92,25 +120,42 @@ class Resolver:
                     got=query.user_id,
                     remedy=f"{error.remedy} For a new visitor pass history=[...] (or history=[]).",
                 ) from None
-        notes.append(f"User {query.user_id!r} is not in the graph: the answer rests on the history of the call.")
+        notes.append(f"User {query.user_id!r} is not in the graph: the answer rests on what else the call says.")
         return -1
+
+    def _own_history(self, query: Query, user_pos: int, notes: list[str]) -> tuple[PosArray, FloatArray, IntArray | None]:
+        if query.history is not None:
+            return given_history(query, self._items, notes)
+        return (*self._histories.row(user_pos), None) if user_pos >= 0 else (_NO_ITEMS, _NO_WEIGHTS, None)
+
+    def _friends(self, query: Query, notes: list[str]) -> PosArray:
+        if query.friends is None:
+            return _NO_ITEMS
+        ids = list(query.friends)
+        found = self._users.positions(ids)
+        if (found < 0).any():
+            notes.append(f"{int((found < 0).sum())} of {len(ids)} friends are not in the graph and were skipped.")
+        return np.unique(found[found >= 0]).astype(np.int32)
+
+    def _seen(self, query: Query, user_pos: int, own: PosArray, times: IntArray | None) -> PosArray:
+        seen = query.exclude_seen
+        if not seen:
+            return _NO_ITEMS
+        if not isinstance(seen, Seen):
+            return own
+        if query.history is None:
+            return self._audience.seen_by(user_pos, seen, query) if user_pos >= 0 else _NO_ITEMS
+        if seen.days is None or times is None:
+            return own
+        now = self._audience.now(query)
+        since = (int(times.max(initial=0)) if now is None else now) - round(seen.days * MS_PER_DAY)
+        return own[times >= since]
 
     def _items_position(self, item_id: str) -> int:
         try:
             return self._items.position(item_id)
         except UnknownId as error:
             raise UnknownId("Query.item_id", expected="an item of the graph", got=item_id, remedy=error.remedy) from None
-
-    def _given_history(self, query: Query, notes: list[str]) -> tuple[PosArray, FloatArray]:
-        ids = list(query.history or ())
-        positions = self._items.positions(ids)
-        known = positions >= 0
-        if not known.all():
-            notes.append(f"{int((~known).sum())} of {len(ids)} history items are not in the graph and were skipped.")
-        weights = np.ones(len(ids), np.float32)
-        if query.history_weights is not None:
-            weights = np.asarray(query.history_weights, np.float32)
-        return positions[known].astype(np.int32), weights[known]
 
 
 def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None, text: FloatArray | None) -> QueryBatch:
@@ -125,6 +170,9 @@ def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None
         exclude_pos=_joined([r.exclude for r in requests]),
         mask=mask,
         text=text,
+        friends=_ragged([r.friends for r in requests]),
+        traits=_ragged([r.traits for r in requests]),
+        moment=_ragged([r.moment for r in requests]),
     )
 
 
@@ -153,6 +201,10 @@ def batch_of_users(user_pos: np.ndarray[tuple[int], np.dtype[np.int64]], histori
         exclude_indptr=_indptr([len(items) for items in seen]),
         exclude_pos=_joined(seen),
     )
+
+
+def _ragged(rows: Sequence[PosArray]) -> Ragged | None:
+    return Ragged.of(rows) if any(len(row) for row in rows) else None
 
 
 def _indptr(lengths: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -12,11 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "kgrecall"
 
-SPINE = ("settings", "sealed", "errors", "types", "mapping", "schema")
+SPINE = ("settings", "sealed", "errors", "query", "types", "mapping", "schema")
 ROOMS = (*SPINE, "sources", "store", "graph", "encode", "model", "index", "recall", "evaluate", "report")
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "errors": (),
-    "types": ("errors",),
+    "query": ("errors",),
+    "types": ("errors", "query"),
     "settings": ("errors",),
     "sealed": ("errors",),
     "mapping": ("errors", "types"),
@@ -28,7 +29,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "encode": SPINE,
     "model": (*SPINE, "graph"),
     "index": ("errors", "types", "settings"),
-    "recall": ("errors", "types", "settings", "graph", "index.base"),
+    "recall": ("errors", "query", "types", "settings", "graph", "index.base"),
     "evaluate": ("errors", "types"),
     "report": (*SPINE, "graph", "evaluate"),
     "jobs": ROOMS,

@@ -111,7 +111,7 @@ def test_filters_by_hand(text: str, expected: list[int]) -> None:
     ("text", "message"),
     [
         ("prize < 20", r"'prize'. Did you mean 'price'"),
-        ("fit == 3", "a property or relation of items"),
+        ("fit == 3", "a property or relation of Shoe"),
         ("price < 'cheap'", "expected a number"),
         ("price == true", "expected a number"),
         ("in_stock == 1", "expected true or false"),
