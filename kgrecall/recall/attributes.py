@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from kgrecall.recall.base import Evidence, Hits, QueryBatch, collect
+from kgrecall.recall.base import Evidence, Hits, QueryBatch
 from kgrecall.recall.cooccurrence import cooccurrence
 from kgrecall.recall.node_space import NodeSpace, NodeSpaceConfig, shared_columns, strongest_walks
 from kgrecall.recall.sparse_rows import Matrix, SparseRows, power, row_and_column_sums
-from kgrecall.types import FloatArray, PosArray, Progress, no_progress
+from kgrecall.types import FloatArray, Progress, no_progress
 
 
 class AttributesConfig(NodeSpaceConfig):
@@ -69,13 +69,7 @@ class AttributesChannel:
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-
-        def best(i: int) -> tuple[PosArray, FloatArray]:
-            items, weights = queries.history(i)
-            drop = queries.excluded(i)
-            return self._rows.best_columns(items, weights, k, drop=drop, factor=self._prior, mask=queries.mask)
-
-        return collect(queries, k, best)
+        return self._rows.best_hits(queries, queries.history_weight, k, factor=self._prior)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """user - history item - shared node - item, by the share of the node in the score."""

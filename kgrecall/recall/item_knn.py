@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from kgrecall.errors import ShapeError
-from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch, collect
+from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
 from kgrecall.recall.cooccurrence import cooccurrence
 from kgrecall.recall.sparse_rows import Matrix, SparseRows, transposed
 from kgrecall.settings import Settings
@@ -102,26 +102,22 @@ class ItemKnnChannel:
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-
-        def best(i: int) -> tuple[PosArray, FloatArray]:
-            items, weights = self._history(queries, i)
-            drop = queries.excluded(i)
-            return self._rows.best_columns(items, weights, k, drop=drop, factor=self._prior, mask=queries.mask)
-
-        return collect(queries, k, best)
+        return self._rows.best_hits(queries, self._weights(queries), k, factor=self._prior)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """The history items that vote for this item: user -chose- history item -CO_CHOSEN- item."""
-        items, weights = self._history(query, 0)
+        items, weights = query.history(0)[0], self._weights(query.rows(0, 1))
         votes = np.maximum(weights * self._rows.values_at(items, item_pos), 0)
         return history_evidence(query, item_pos, items, votes, limit, self._naming, self._relation)
 
-    def _history(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
-        items, weights = queries.history(i)
-        if self._half_life is None or not len(items):
-            return items, weights
-        age = np.arange(len(items) - 1, -1, -1, dtype=np.float32)
-        return items, weights * np.float32(0.5) ** (age / np.float32(self._half_life))
+    def _weights(self, queries: QueryBatch) -> FloatArray:
+        """Of all history items of a batch, float32 (n,)."""
+        if self._half_life is None:
+            return queries.history_weight
+        ends = np.repeat(queries.history_indptr[1:], np.diff(queries.history_indptr))
+        age = (ends - 1 - np.arange(len(ends))).astype(np.float32)
+        faded: FloatArray = queries.history_weight * np.float32(0.5) ** (age / np.float32(self._half_life))
+        return faded
 
 
 def history_evidence(

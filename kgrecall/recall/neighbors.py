@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from kgrecall.kernels.tier import compiled
 from kgrecall.recall.base import Evidence, Hits, QueryBatch, best_positive, collect, top_k_of
 from kgrecall.recall.node_space import NodeSpace, shared_columns, strongest_walks
 from kgrecall.recall.sparse_rows import SparseRows, is_in, power, row_and_column_sums, transposed
 from kgrecall.settings import Settings
-from kgrecall.types import FloatArray, PosArray
+from kgrecall.types import FloatArray, IntArray, PosArray
 
 
 class NeighborsConfig(Settings):
@@ -67,7 +68,25 @@ class NeighborsChannel:
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-        return collect(queries, k, lambda i: self._best(queries, i, k))
+        if (loops := compiled()) is None:
+            return collect(queries, k, lambda i: self._best(queries, i, k))
+        weights = queries.history_weight * self._history_weight[queries.history_pos]
+        found, returned = loops.best_of_walks(
+            self._to_nodes.csr,
+            self._to_items.csr,
+            self._node_weight,
+            (queries.history_indptr, queries.history_pos, weights),
+            self._own_nodes(queries.user_pos),
+            self._beam,
+            (queries.exclude_indptr, queries.exclude_pos),
+            k,
+            self._item_weight,
+            queries.mask,
+        )
+        for i in np.flatnonzero(returned):
+            best = self._best(queries, int(i), k)
+            found[0][i, : len(best[0])], found[1][i, : len(best[0])] = best
+        return Hits(*found)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """user - history item - shared node - item, by the share of the walk in the score."""
@@ -97,15 +116,17 @@ class NeighborsChannel:
         """The nodes that the walk goes through, and their weights."""
         history, weights = queries.history(i)
         weights = weights * self._history_weight[history]
-        nodes, scores = self._to_nodes.weighted_sum(history, weights, self._own_node(int(queries.user_pos[i])))
+        own = self._own_nodes(queries.user_pos[i : i + 1])
+        nodes, scores = self._to_nodes.weighted_sum(history, weights, own[own >= 0])
         scores = scores * self._node_weight[nodes]
         return (nodes, scores) if len(nodes) <= self._beam else top_k_of(nodes, scores, self._beam)
 
-    def _own_node(self, user_pos: int) -> PosArray:
-        if not 0 <= user_pos < len(self._user_column):
-            return np.zeros(0, np.int32)
-        column = self._user_column[user_pos : user_pos + 1]
-        return column[column >= 0]
+    def _own_nodes(self, user_pos: IntArray) -> PosArray:
+        """The node of each user, -1 for one that has none: int32 (q,)."""
+        own = np.full(len(user_pos), -1, np.int32)
+        known = (user_pos >= 0) & (user_pos < len(self._user_column))
+        own[known] = self._user_column[user_pos[known]]
+        return own
 
     def _without_own_walks(
         self, items: PosArray, scores: FloatArray, history: PosArray, weights: FloatArray, nodes: PosArray

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from kgrecall.kernels.tier import compiled
 from kgrecall.recall.base import Hits, best_of
 from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, IntArray, PosArray
@@ -110,6 +111,12 @@ def fuse(hits: Sequence[Hits], contributions: Sequence[FloatArray], k: int) -> F
         contributions: one per channel, already weighted, in the shape of its hits, >= 0.
     """
     num_queries = len(hits[0].positions)
+    if (loops := compiled()) is not None:
+        widths = [hit.positions.shape[1] for hit in hits]
+        found = np.concatenate([hit.positions for hit in hits], axis=1)
+        raw = np.concatenate([hit.scores for hit in hits], axis=1)
+        channel = np.repeat(np.arange(len(hits), dtype=np.int32), widths)
+        return Fused(*loops.merge(found, np.concatenate(contributions, axis=1), raw, channel, (len(hits), k)))
     fused = Fused(
         np.full((num_queries, k), -1, np.int32),
         np.full((num_queries, k), -np.inf, np.float32),

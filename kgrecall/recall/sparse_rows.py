@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from kgrecall.recall.base import best_positive, top_positive
+from kgrecall.kernels.tier import compiled
+from kgrecall.recall.base import Hits, QueryBatch, best_positive, collect, top_positive
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 Matrix: TypeAlias = sp.csr_array[Any, tuple[int, int]]
@@ -37,6 +38,11 @@ class SparseRows:
         self._only_ones = bool((self._values[:1] == 1).all() and (self._values == 1).all())
 
     @property
+    def csr(self) -> tuple[IntArray, PosArray, FloatArray]:
+        """``indptr`` int64, ``indices`` int32, ``values`` float32."""
+        return self._indptr, self._indices, self._values
+
+    @property
     def lengths(self) -> IntArray:
         """Stored entries of each row, int64 (num_rows,)."""
         return np.diff(self._indptr)
@@ -49,18 +55,30 @@ class SparseRows:
     def weighted_sum(
         self, rows: NDArray[np.integer[Any]], weights: FloatArray, drop: NDArray[np.integer[Any]] = _NOTHING
     ) -> tuple[PosArray, FloatArray]:
-        """The positive entries of ``sum_r weights[r] * matrix[rows[r]]``, without the columns in ``drop``.
+        """The positive entries of ``sum_r weights[r] * matrix[rows[r]]``, without the columns in ``drop``, in the order in
+        which the rows reach them.
 
         Sums run in float64 in the order of ``rows``, so that the same question has the same answer in every batch.
 
         Shapes: rows (m,), weights (m,) -> columns int32 (c,) distinct, values float32 (c,) > 0.
         """
-        columns, values = self._gather(rows, weights)
-        if self._is_dense(columns):
-            sums = self._sum_all(columns, values, drop)
-            found = np.flatnonzero(sums > 0)
-            return found.astype(np.int32), sums[found]
-        return _sum_few(columns, values, drop, self.num_columns)
+        return _sum_few(*self._gather(rows, weights), drop, self.num_columns)
+
+    def best_hits(self, queries: QueryBatch, weights: FloatArray, k: int, *, factor: FloatArray | None = None) -> Hits:
+        """:meth:`best_columns` for every query of a batch: the rows are its history, what is excluded is dropped.
+
+        Shapes: weights float32, one per item of ``queries.history_pos``.
+        """
+        if (loops := compiled()) is not None:
+            rows, drop = (queries.history_indptr, queries.history_pos, weights), (queries.exclude_indptr, queries.exclude_pos)
+            return Hits(*loops.best_of_rows(self.csr, self.num_columns, rows, drop, k, factor, queries.mask))
+
+        def best(i: int) -> tuple[PosArray, FloatArray]:
+            part = slice(queries.history_indptr[i], queries.history_indptr[i + 1])
+            rows, drop = queries.history_pos[part], queries.excluded(i)
+            return self.best_columns(rows, weights[part], k, drop=drop, factor=factor, mask=queries.mask)
+
+        return collect(queries, k, best)
 
     def best_columns(
         self,
@@ -134,11 +152,12 @@ def _sum_few(
 ) -> tuple[PosArray, FloatArray]:
     """Sums by column in time that depends on the entries alone, not on the number of columns.
 
-    ``slot`` is read only where it was written before, so it needs no clearing: the last writer of a column stands for it.
+    ``slot`` is read only where it was written before, so it needs no clearing: the first entry of a column, written last,
+    stands for it.
     """
     slot = np.empty(num_columns, np.int32)
     order = np.arange(len(columns), dtype=np.int32)
-    slot[columns] = order
+    slot[columns[::-1]] = order[::-1]
     distinct = columns[slot[columns] == order]
     slot[distinct] = order[: len(distinct)]
     sums = np.bincount(slot[columns], weights=values, minlength=len(distinct))

@@ -6,6 +6,7 @@ import numpy as np
 
 from kgrecall.errors import ShapeError, Shown
 from kgrecall.index.base import VectorIndex
+from kgrecall.kernels.tier import compiled
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
 from kgrecall.recall.item_knn import history_evidence
 from kgrecall.recall.sparse_rows import is_in
@@ -109,7 +110,10 @@ def search_eligible(
     together = np.flatnonzero(asked & (counts <= _MANY_EXCLUDED))
     if len(together):
         fetch = min(k + int(counts[together].max()), index.num_vectors)
-        for i, positions, scores in zip(together, *index.search(vectors[together], fetch, mask=mask), strict=True):
+        nearest = index.search(vectors[together], fetch, mask=mask)
+        if (loops := compiled()) is not None and len(together) == len(queries):
+            return Hits(*loops.keep_eligible(nearest, (queries.exclude_indptr, queries.exclude_pos), k))
+        for i, positions, scores in zip(together, *nearest, strict=True):
             _keep_eligible(hits, int(i), positions, scores, queries.excluded(int(i)))
     for i in np.flatnonzero(asked & (counts > _MANY_EXCLUDED)):
         own = np.ones(queries.num_items, np.bool_) if mask is None else mask.copy()

@@ -16,6 +16,18 @@ from kgrecall.store import open_store
 from kgrecall.store.base import GraphStore
 
 
+@pytest.fixture(scope="module", params=["numpy", "compiled"])
+def tier(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Everything that uses this is asked twice: of numpy, and of the compiled loops."""
+    from kgrecall.kernels import tier
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(tier.SWITCH, str(int(request.param == "compiled")))
+        if tier.load() != (request.param == "compiled"):
+            pytest.skip("numba is not installed")
+        yield request.param
+
+
 @pytest.fixture
 def memory_store() -> Iterator[GraphStore]:
     store = open_store(":memory:")

@@ -31,6 +31,7 @@ from kgrecall.recall.vector import VectorChannel, normalised
 from kgrecall.schema import GraphSchema
 from kgrecall.types import Embeddings, Interactions
 
+pytestmark = pytest.mark.usefixtures("tier")
 NUM_USERS, NUM_ITEMS, NUM_NODES = 12, 30, 9
 Score = Callable[[int, np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "kgrecall"
 
 SPINE = ("settings", "sealed", "errors", "query", "types", "mapping", "schema")
-ROOMS = (*SPINE, "sources", "store", "graph", "encode", "model", "index", "recall", "evaluate", "report")
+ROOMS = (*SPINE, "sources", "store", "graph", "encode", "model", "kernels", "index", "recall", "evaluate", "report")
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "errors": (),
     "query": ("errors",),
@@ -28,8 +28,9 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "graph": (*SPINE, "sources.tables", "store.base"),
     "encode": SPINE,
     "model": (*SPINE, "graph"),
-    "index": ("errors", "types", "settings"),
-    "recall": ("errors", "query", "types", "settings", "graph", "index.base"),
+    "kernels": ("errors", "query", "types", "sources.cache_folder"),
+    "index": ("errors", "query", "types", "settings", "kernels.tier"),
+    "recall": ("errors", "query", "types", "settings", "kernels.tier", "graph", "index.base"),
     "evaluate": ("errors", "types"),
     "report": (*SPINE, "graph", "evaluate"),
     "jobs": ROOMS,
@@ -45,6 +46,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "neo4j": ("store.neo4j.",),
     "sqlite3": ("store.sqlite.",),
     "faiss": ("index.faiss",),
+    "numba": ("kernels.",),
     "torch": ("encode.pretrained", "model.", "privacy."),
     "torch_geometric": ("model.",),
     "transformers": ("encode.pretrained",),
@@ -145,7 +147,7 @@ def test_every_room_has_a_row() -> None:
 
 @pytest.mark.parametrize("module", ["kgrecall.cli", "kgrecall.recall.engine", "kgrecall.graph.snapshot"])
 def test_the_door_and_the_serving_path_import_no_training_library(module: str) -> None:
-    heavy = "{'torch', 'torch_geometric', 'transformers', 'matplotlib', 'networkx', 'faiss', 'neo4j'}"
+    heavy = "{'torch', 'torch_geometric', 'transformers', 'matplotlib', 'networkx', 'faiss', 'neo4j', 'numba'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

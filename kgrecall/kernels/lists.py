@@ -1,0 +1,121 @@
+"""Ranked lists merged and cut, compiled; the twins of loops in :mod:`kgrecall.recall.rank_fusion` and ``recall.vector``."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from kgrecall.kernels.jit import entry, given, inner, written
+from kgrecall.kernels.sums import write_best
+from kgrecall.types import FloatArray, IntArray, PosArray
+
+
+@inner
+def _show(
+    found: PosArray,
+    contributions: FloatArray,
+    raw: FloatArray,
+    channel: PosArray,
+    slot: PosArray,
+    positions: PosArray,
+    channel_scores: FloatArray,
+    parts: FloatArray,
+) -> None:
+    """What each channel said of the kept positions of one row."""
+    for rank in range(len(positions)):
+        if positions[rank] >= 0:
+            slot[positions[rank]] = rank + 1
+    for j in range(len(found)):
+        if found[j] >= 0 and slot[found[j]] > 0:
+            rank = slot[found[j]] - 1
+            channel_scores[channel[j], rank], parts[channel[j], rank] = raw[j], contributions[j]
+    for rank in range(len(positions)):
+        if positions[rank] >= 0:
+            slot[positions[rank]] = 0
+
+
+@entry(
+    given(types.int32, 2),
+    given(types.float32, 2),
+    given(types.float32, 2),
+    given(types.int32),
+    written(types.int32),
+    written(types.int32),
+    written(types.int32, 2),
+    written(types.float32, 2),
+    written(types.float32, 3),
+    written(types.float32, 3),
+)
+def merge(
+    found: PosArray,
+    contributions: FloatArray,
+    raw: FloatArray,
+    channel: PosArray,
+    slot: PosArray,
+    counts: NDArray[np.int32],
+    positions: PosArray,
+    scores: FloatArray,
+    channel_scores: FloatArray,
+    parts: FloatArray,
+) -> None:
+    """Add up contributions by position and keep the best sums above 0 of each row.
+
+    Shapes: found int32, contributions and raw float32 (q, w): the lists of all channels side by side, padded with -1; channel
+    int32 (w,): whose list a column belongs to; slot int32 (largest position + 1,) and counts, zero before and after; positions
+    int32 and scores float32 (q, k), filled with -1 and -inf, channel_scores (NaN) and parts (0) float32 (channels, q, k).
+    """
+    width = found.shape[1]
+    distinct, sums, summed = np.empty(width, np.int32), np.empty(width, np.float64), np.empty(width, np.float32)
+    for i in range(len(found)):
+        n = 0
+        for j in range(width):
+            position = found[i, j]
+            if position < 0:
+                continue
+            if slot[position] == 0:
+                distinct[n], sums[n] = position, 0
+                n += 1
+                slot[position] = n
+            sums[slot[position] - 1] += contributions[i, j]
+        m = 0
+        for d in range(n):
+            slot[distinct[d]] = 0
+            if np.float32(sums[d]) > 0:
+                summed[m], distinct[m] = np.float32(sums[d]), distinct[d]
+                m += 1
+        write_best(summed, distinct, m, counts, positions[i], scores[i])
+        _show(found[i], contributions[i], raw[i], channel, slot, positions[i], channel_scores[:, i], parts[:, i])
+
+
+@entry(
+    given(types.int32, 2),
+    given(types.float32, 2),
+    given(types.int64),
+    given(types.int32),
+    written(types.int32, 2),
+    written(types.float32, 2),
+)
+def keep_eligible(
+    found: PosArray,
+    found_scores: FloatArray,
+    drop_indptr: IntArray,
+    drop: PosArray,
+    positions: PosArray,
+    scores: FloatArray,
+) -> None:
+    """The first positions of each row of ``found`` (padded with -1) that are not dropped, in their order.
+
+    Shapes: found, found_scores (q, w); drop ascending per query; positions, scores (q, k), filled with -1 and -inf.
+    """
+    for i in range(len(found)):
+        dropped = drop[drop_indptr[i] : drop_indptr[i + 1]]
+        n = 0
+        for j in range(found.shape[1]):
+            position = found[i, j]
+            if position < 0 or n == positions.shape[1]:
+                break
+            place = np.searchsorted(dropped, position)
+            if place == len(dropped) or dropped[place] != position:
+                positions[i, n], scores[i, n] = position, found_scores[i, j]
+                n += 1

@@ -1,0 +1,119 @@
+"""The compiled entries as Python calls them: answers are allocated, scratch arrays are each thread's own and used again."""
+
+from __future__ import annotations
+
+from threading import local
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrecall.errors import ShapeError
+from kgrecall.kernels.dense import best_of_dense
+from kgrecall.kernels.lists import keep_eligible, merge
+from kgrecall.kernels.selection import MAX_BUCKETS
+from kgrecall.kernels.sums import best_of_rows
+from kgrecall.kernels.walks import best_of_walks
+from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
+
+Csr = tuple[IntArray, PosArray, FloatArray]
+"""indptr int64, indices int32, values float32."""
+Lists = tuple[PosArray, FloatArray]
+"""positions int32 (q, k) and scores float32 (q, k), best first, ties by position, padded with -1 and -inf."""
+_ALL = np.zeros(0, np.bool_)
+_NO_FACTOR = np.zeros(0, np.float32)
+
+
+class _Scratch(local):
+    """Zeroed arrays by purpose; whoever writes to one leaves zeros."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(MAX_BUCKETS, np.int32)
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def zeros(self, purpose: str, size: int, dtype: type[np.generic]) -> NDArray[Any]:
+        found = self._arrays.get(purpose)
+        if found is None or len(found) < size:
+            found = self._arrays[purpose] = np.zeros(size, dtype)
+        return found
+
+
+class Loops:
+    """Safe for any number of threads; none of them holds the interpreter's lock while a loop runs."""
+
+    def __init__(self) -> None:
+        self._scratch = _Scratch()
+
+    def best_of_rows(
+        self,
+        matrix: Csr,
+        num_columns: int,
+        rows: tuple[IntArray, PosArray, FloatArray],
+        drop: tuple[IntArray, PosArray],
+        k: int,
+        factor: FloatArray | None,
+        mask: BoolArray | None,
+    ) -> Lists:
+        """See :meth:`kgrecall.recall.sparse_rows.SparseRows.best_hits`."""
+        _check_mask(mask, num_columns)
+        found = _empty(len(rows[0]) - 1, k)
+        sums = self._scratch.zeros("columns", num_columns, np.float64)
+        best_of_rows(*matrix, *rows, *drop, _or(factor, _NO_FACTOR), _or(mask, _ALL), sums, self._scratch.counts, *found)
+        return found
+
+    def best_of_walks(
+        self,
+        to_nodes: Csr,
+        to_items: Csr,
+        node_weight: FloatArray,
+        rows: tuple[IntArray, PosArray, FloatArray],
+        own: PosArray,
+        beam: int,
+        drop: tuple[IntArray, PosArray],
+        k: int,
+        factor: FloatArray,
+        mask: BoolArray | None,
+    ) -> tuple[Lists, BoolArray]:
+        """See :class:`kgrecall.recall.neighbors.NeighborsChannel`; also bool (q,): left out, since their history may return."""
+        _check_mask(mask, len(factor))
+        found, returned = _empty(len(own), k), np.zeros(len(own), np.bool_)
+        nodes = self._scratch.zeros("nodes", len(node_weight), np.float64)
+        items = self._scratch.zeros("columns", len(factor), np.float64)
+        walk = (*to_nodes, *to_items, node_weight, *rows, own, beam, *drop, factor, _or(mask, _ALL))
+        best_of_walks(*walk, nodes, items, self._scratch.counts, returned, *found)
+        return found, returned
+
+    def best_of_dense(self, block: FloatArray, names: PosArray, found: Lists) -> None:
+        """Write the best of each row of a block of finite scores (q, m) to ``found``, m >= k; names int32 (m,), ascending."""
+        best_of_dense(block, names, self._scratch.counts, *found)
+
+    def keep_eligible(self, lists: Lists, drop: tuple[IntArray, PosArray], k: int) -> Lists:
+        """The first k of each list that are not dropped."""
+        found = _empty(len(lists[0]), k)
+        keep_eligible(*lists, *drop, *found)
+        return found
+
+    def merge(
+        self, positions: PosArray, contributions: FloatArray, raw: FloatArray, channel: PosArray, shape: tuple[int, int]
+    ) -> tuple[PosArray, FloatArray, FloatArray, FloatArray]:
+        """See :func:`kgrecall.recall.rank_fusion.fuse`; ``shape`` is (channels, k)."""
+        channels, k = shape
+        found = _empty(len(positions), k)
+        told = np.full((channels, len(positions), k), np.nan, np.float32)
+        parts = np.zeros((channels, len(positions), k), np.float32)
+        slot = self._scratch.zeros("slot", int(positions.max(initial=-1)) + 1, np.int32)
+        merge(positions, contributions, raw, channel, slot, self._scratch.counts, *found, told, parts)
+        return *found, told, parts
+
+
+def _empty(num_queries: int, k: int) -> Lists:
+    return np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32)
+
+
+def _check_mask(mask: BoolArray | None, size: int) -> None:
+    if mask is not None and len(mask) != size:
+        raise ShapeError("mask", expected=f"{size} values", got=len(mask), remedy="Pass one True or False per item.")
+
+
+def _or(array: NDArray[Any] | None, nothing: NDArray[Any]) -> NDArray[Any]:
+    return nothing if array is None else array

@@ -1,0 +1,115 @@
+"""The compiled loops and their numpy twins give the same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+pytest.importorskip("numba", reason="the extra 'fast' is not installed")
+
+from kgrecall.errors import ShapeError
+from kgrecall.graph.knowledge import Incidence
+from kgrecall.kernels import tier
+from kgrecall.recall.base import Channel, Hits, QueryBatch
+from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
+from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.rank_fusion import Fused, fuse
+from kgrecall.recall.sparse_rows import SparseRows
+
+NUM_ITEMS = 700
+
+
+def _batch(seed: int, *, seen: bool = True) -> QueryBatch:
+    rng = np.random.default_rng(seed)
+    histories = [np.unique(rng.integers(0, NUM_ITEMS, rng.integers(0, 25))).astype(np.int32) for _ in range(5)]
+    indptr = np.cumsum([0, *map(len, histories)])
+    excluded = histories if seen else [history[::2] for history in histories]
+    return QueryBatch(
+        num_items=NUM_ITEMS,
+        user_pos=rng.integers(-1, 40, 5),
+        history_indptr=indptr,
+        history_pos=np.concatenate(histories),
+        history_weight=rng.random(indptr[-1], np.float32) + np.float32(0.1),
+        exclude_indptr=np.cumsum([0, *map(len, excluded)]),
+        exclude_pos=np.concatenate(excluded),
+        mask=rng.random(NUM_ITEMS) < 0.7 if seed % 2 else None,
+    )
+
+
+def _both(monkeypatch: pytest.MonkeyPatch, ask: object) -> tuple[object, object]:
+    monkeypatch.setenv(tier.SWITCH, "0")
+    slow = ask()
+    monkeypatch.setenv(tier.SWITCH, "1")
+    assert tier.load()
+    return slow, ask()
+
+
+def _same_hits(slow: Hits, fast: Hits) -> None:
+    np.testing.assert_array_equal(slow.positions, fast.positions)
+    np.testing.assert_array_equal(slow.scores, fast.scores)
+
+
+def _sparse(rng: np.random.Generator, shape: tuple[int, int], share: float) -> csr_array:
+    dense = rng.random(shape, np.float32) - np.float32(0.1)
+    return csr_array(np.where(rng.random(shape) < share, dense, np.float32(0)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("share", [0.003, 0.3])
+def test_sums_of_rows(monkeypatch: pytest.MonkeyPatch, seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows, batch = SparseRows(_sparse(rng, (NUM_ITEMS, NUM_ITEMS), share)), _batch(seed, seen=seed < 3)
+    factor = rng.random(NUM_ITEMS, np.float32) if seed % 3 else None
+    _same_hits(*_both(monkeypatch, lambda: rows.best_hits(batch, batch.history_weight, 50, factor=factor)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("beam", [3, 1000])
+def test_walks(monkeypatch: pytest.MonkeyPatch, seed: int, beam: int) -> None:
+    channel, batch = _walking(seed, beam), _batch(seed, seen=seed < 4)
+    _same_hits(*_both(monkeypatch, lambda: channel.recall(batch, 60)))
+
+
+def _walking(seed: int, beam: int) -> Channel:
+    people = csr_array(_sparse(np.random.default_rng(seed), (NUM_ITEMS, 40), 0.05) != 0).astype(np.float32)
+    space = build_node_space([Incidence("CHOSE", "User", people, reverse=True)], NodeSpaceConfig(hub_share=1))
+    return NeighborsChannel(space, NeighborsConfig(beam=beam), num_users=40)
+
+
+lists = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=8), min_size=3, max_size=3)
+
+
+@settings(deadline=None)
+@given(st.lists(lists, min_size=1, max_size=4), st.integers(1, 12))
+def test_fusion(channels: list[list[list[int]]], k: int) -> None:
+    hits, parts = zip(*[_list(rows, seed) for seed, rows in enumerate(channels)], strict=True)
+    with pytest.MonkeyPatch.context() as patch:
+        slow, fast = _both(patch, lambda: fuse(hits, parts, k))
+    for name in Fused.__slots__:
+        np.testing.assert_array_equal(getattr(slow, name), getattr(fast, name))
+
+
+def _list(rows: list[list[int]], seed: int) -> tuple[Hits, np.ndarray]:
+    rng, hits = np.random.default_rng(seed), Hits.empty(len(rows), 8)
+    parts = np.zeros((len(rows), 8), np.float32)
+    for i, row in enumerate(rows):
+        hits.positions[i, : len(row)], hits.scores[i, : len(row)] = row, rng.standard_normal(len(row))
+        parts[i, : len(row)] = rng.integers(0, 4, len(row)) / 3
+    return hits, parts
+
+
+def test_the_loops_check_what_they_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tier.SWITCH, "1")
+    assert tier.load()
+    rows, nothing = SparseRows(_sparse(np.random.default_rng(0), (5, 5), 0.5)), np.zeros(0, np.int32)
+    outside = QueryBatch(
+        5, np.array([-1]), np.array([0, 1]), np.array([7], np.int32), np.ones(1, np.float32), np.array([0, 0]), nothing
+    )
+    with pytest.raises(IndexError, match="out of range"):
+        rows.best_hits(outside, outside.history_weight, 3)
+    loops, short = tier.compiled(), np.ones(4, np.bool_)
+    with pytest.raises(ShapeError, match="mask"):
+        loops.best_of_rows(rows.csr, 5, (np.array([0]), nothing, nothing), (np.array([0]), nothing), 3, None, short)
