@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from kgrecall.jobs.build import build as build
     from kgrecall.jobs.build import build_snapshot as build_snapshot
     from kgrecall.jobs.build_config import BuildConfig as BuildConfig
+    from kgrecall.jobs.gate import GateConfig as GateConfig
+    from kgrecall.jobs.gate import run_gate as run_gate
     from kgrecall.jobs.serve import load_engine as load_engine
     from kgrecall.jobs.trial import run_trial as run_trial
     from kgrecall.recall.engine import RecallEngine as RecallEngine
@@ -56,6 +58,8 @@ _HOMES = {
     "build": "kgrecall.jobs.build",
     "build_snapshot": "kgrecall.jobs.build",
     "BuildConfig": "kgrecall.jobs.build_config",
+    "GateConfig": "kgrecall.jobs.gate",
+    "run_gate": "kgrecall.jobs.gate",
     "load_engine": "kgrecall.jobs.serve",
     "run_trial": "kgrecall.jobs.trial",
     "RecallEngine": "kgrecall.recall.engine",

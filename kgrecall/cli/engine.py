@@ -1,4 +1,4 @@
-"""``build``, ``recall``, ``explain``, ``evaluate``: from the graph to answers."""
+"""``build``, ``recall``, ``explain``: from the graph to answers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build(
     from kgrecall.jobs.build import build as run
     from kgrecall.store import open_store
 
-    settings = _config(config, encoder)
+    settings = build_settings(config, encoder)
     graph = open_store(store)
     try:
         with progress_bars() as progress:
@@ -115,41 +115,6 @@ def explain(
     )
 
 
-@app.command()
-def evaluate(
-    store: Store,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Artifact folder for the engine that knows only the past.")],
-    test: Annotated[float, typer.Option(help="Share of the events, the latest, that is held out.")] = 0.1,
-    k: Annotated[list[int] | None, typer.Option("-k", help="List lengths; repeat the option. Default: 10, 20, 50.")] = None,
-    config: Config = None,
-    encoder: Encoder = None,
-    seed: int = 0,
-    device: Device = "cpu",
-    json: Json = False,
-) -> None:
-    """Hold the latest events out, build on the rest, and compare every channel with simple baselines."""
-    from kgrecall.cli.console import out as console
-    from kgrecall.cli.console import print_json, progress_bars
-    from kgrecall.graph.snapshot import take_snapshot
-    from kgrecall.jobs.trial import FUSED, TUNED, run_trial
-    from kgrecall.store import open_store
-
-    settings, ks = _config(config, encoder), sorted(set(k or (10, 20, 50)))
-    graph = open_store(store)
-    try:
-        with progress_bars() as progress:
-            snapshot = take_snapshot(graph, graph.schema, progress=progress)
-            trial = run_trial(snapshot, settings, out=out, test=test, ks=ks, seed=seed, device=device, progress=progress)
-    finally:
-        graph.close()
-    gain = trial.warm.difference(FUSED, TUNED, f"ndcg@{ks[0]}", seed=seed)
-    if json:
-        print_json({"users": trial.warm[FUSED].num_users, "systems": trial.warm.rows(), "gain": str(gain)})
-        return
-    console.print(trial.warm.table(), markup=False)
-    console.print(f"{FUSED} against {TUNED}, NDCG@{ks[0]}: {gain}", markup=False)
-
-
 def _query(
     user: str | None, history: list[str] | None, text: str | None, like: str | None, k: int, only: str | None = None
 ) -> Query:
@@ -158,7 +123,8 @@ def _query(
     return Query(user_id=user, history=history or None, text=text, item_id=like, k=k, filter=only)
 
 
-def _config(path: Path | None, encoder: str | None) -> BuildConfig:
+def build_settings(path: Path | None, encoder: str | None) -> BuildConfig:
+    """The settings of a file, or the defaults; the encoder of the command line wins."""
     from kgrecall.jobs.build_config import BuildConfig
 
     config = BuildConfig() if path is None else BuildConfig.load(path)

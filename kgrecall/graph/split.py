@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -104,6 +104,18 @@ def new_pairs(events: Interactions, seen: Interactions) -> Interactions:
     _, first = np.unique(pairs, return_index=True)
     first.sort()
     return events.take(first[~np.isin(pairs[first], _pairs(seen))])
+
+
+def joined(first: Interactions, second: Interactions) -> Interactions:
+    """Two lists of events of one graph, one after the other; without times where one of them has none."""
+    time = None if first.time is None or second.time is None else np.concatenate([first.time, second.time])
+    return replace(
+        first,
+        user_pos=np.concatenate([first.user_pos, second.user_pos]),
+        item_pos=np.concatenate([first.item_pos, second.item_pos]),
+        weight=np.concatenate([first.weight, second.weight]),
+        time=time,
+    )
 
 
 def _pairs(events: Interactions) -> IntArray:

@@ -23,7 +23,7 @@ from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.recall.requests import Request, Resolver, batch_of, batch_of_users
 from kgrecall.recall.text_queries import EncodeText, encode_queries
 from kgrecall.settings import Settings
-from kgrecall.types import Candidates, FloatArray, IntArray, Path, PosArray, Query
+from kgrecall.types import BoolArray, Candidates, FloatArray, IntArray, Path, PosArray, Query
 
 _BLOCK = 256
 
@@ -138,18 +138,19 @@ class RecallEngine:
                 answers.update(zip(block, self._answers(asked, batch, names, notes), strict=True))
         return [answers[i] for i in range(len(queries))]
 
-    def rank(self, user_pos: IntArray, k: int, *, channel: str | None = None) -> PosArray:
+    def rank(self, user_pos: IntArray, k: int, *, channel: str | None = None, among: BoolArray | None = None) -> PosArray:
         """Ranked item positions for known users, their history left out: what evaluation asks.
 
         Args:
             channel: ask this channel alone, without filling up; None for the fused answer.
+            among: bool (num_items,): only these items; None: all.
 
         Shapes: user_pos int64 (q,) -> int32 (q, k), padded with -1.
         """
         served = min(k, len(self._items))
         ranked = np.full((len(user_pos), k), -1, np.int32)
         names = self._panel.choose(None if channel is None else (channel,))
-        for start, batch in self._user_batches(user_pos):
+        for start, batch in self._user_batches(user_pos, among):
             if channel is None:
                 found = self._popular.fill(self._panel.ask(batch, names, served).fused.positions, batch)
             else:
@@ -200,8 +201,10 @@ class RecallEngine:
         from_item = query.item_id is not None
         return [self._writer.path(name, evidence, from_item=from_item) for *_, name, evidence in ranked[:limit]]
 
-    def _user_batches(self, user_pos: IntArray) -> Iterator[tuple[int, QueryBatch]]:
+    def _user_batches(self, user_pos: IntArray, among: BoolArray | None = None) -> Iterator[tuple[int, QueryBatch]]:
         mask, _ = self._eligible.mask(None, None)
+        if among is not None:
+            mask = among if mask is None else mask & among
         for start in range(0, len(user_pos), _BLOCK):
             batch = batch_of_users(user_pos[start : start + _BLOCK], self._histories, self.config.max_history)
             yield start, replace(batch, mask=mask)

@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from kgrecall.errors import ConfigError, NotBuilt, Shown, nearest
 from kgrecall.evaluate import Measure, parse_measure
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
-from kgrecall.graph.split import Split, new_pairs, split_by_time, split_last, split_random
+from kgrecall.graph.split import Split, joined, new_pairs, split_by_time, split_last, split_random
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.datasets import fetch
 from kgrecall.sources.quarantine import QuarantineLimits
@@ -127,18 +125,6 @@ def data_folder(name: str) -> Path:
     if not folder.is_dir():
         raise NotBuilt(f"benchmark set {name}", expected="a folder", got=str(folder), remedy=remedy)
     return folder
-
-
-def joined(first: Interactions, second: Interactions) -> Interactions:
-    """Both lists of events, one after the other."""
-    time = None if first.time is None or second.time is None else np.concatenate([first.time, second.time])
-    return replace(
-        first,
-        user_pos=np.concatenate([first.user_pos, second.user_pos]),
-        item_pos=np.concatenate([first.item_pos, second.item_pos]),
-        weight=np.concatenate([first.weight, second.weight]),
-        time=time,
-    )
 
 
 def by_time(snapshot: GraphSnapshot) -> Split:

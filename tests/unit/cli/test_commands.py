@@ -126,6 +126,24 @@ def test_build_from_a_store(shop_store: Path, tmp_path: Path) -> None:
     assert "tuned item-kNN" in table
 
 
+def test_the_gate_judges_the_graph_of_a_store(shop_store: Path) -> None:
+    args = ["evaluate", "--store", shop_store, "--gate", "--quick", "--encoder", "hashing", "-k", "10"]
+    facts = json.loads(run(*args, "--json"))
+    assert facts["measure"] == "Recall@10"
+    assert {row["question"] for row in facts["graph"]} >= {"warm users", "sparse users", "new items"}
+    assert {row["question"] for row in facts["text"]} == {row["question"] for row in facts["graph"]}
+    assert {row["relation"] for row in facts["relations"]} >= {"MADE_BY"}
+    shown = run(*args)
+    assert "Your graph is worth" in shown
+    assert "relation" in shown
+
+
+def test_a_trial_needs_a_folder(shop_store: Path) -> None:
+    result = CliRunner().invoke(app, ["evaluate", "--store", str(shop_store)])
+    assert isinstance(result.exception, ConfigError)
+    assert "--gate" in str(result.exception)
+
+
 def test_data_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KGRECALL_CACHE", str(tmp_path))
     assert "movielens-100k" in run("datasets")
