@@ -121,7 +121,8 @@ class TestPlans:
         spec = SCHEMA.edge("SEEN")
         reads = [
             statements.compare_nodes("User", ["age"]),
-            statements.compare_edges("SEEN", spec, ["time", "weight"]),
+            statements.compare_pairs("SEEN", spec, ["time", "weight"]),
+            statements.compare_sources("SEEN", spec, ["time", "weight"]),
             statements.find_targets(spec),
             statements.neighbors("SEEN", spec, direction="in", limited=True, newest_first=True),
         ]
@@ -294,6 +295,29 @@ class TestParity:
         assert memory.upsert_edges("SEEN", ids(users), ids(items), seen).written == again.written
         assert content(store) == content(memory)
         store.close()
+
+    @pytest.mark.parametrize("edge_type", ["SEEN", "RATED"])
+    def test_a_crowded_source_is_compared_pair_by_pair(self, store: Neo4jStore, memory: GraphStore, edge_type: str) -> None:
+        items = [f"i{i:02d}" for i in range(60)]
+        value = "weight" if edge_type == "SEEN" else "stars"
+
+        def write(target: GraphStore, chosen: list[str], time: int, number: float) -> tuple[int, int]:
+            columns = {"time": pa.array([time] * len(chosen)), value: pa.array([number] * len(chosen))}
+            stats = target.upsert_edges(edge_type, ids(["u"] * len(chosen)), ids(chosen), columns)
+            return stats.written, stats.unchanged
+
+        for target in (store, memory):
+            target.upsert_nodes("User", ids(["u"]), {})
+            target.upsert_nodes("Item", ids([*items, "new"]), {})
+        for call in (
+            (items, 5, 1.0),
+            (items[:2], 5, 1.0),
+            ([*items[2:4], "new"], 5, 2.0),
+            (items[4:6], 4, 3.0),
+            (items[6:7], 6, 1.0),
+        ):
+            assert write(store, *call) == write(memory, *call), call
+        assert content(store) == content(memory)
 
     def test_import_snapshot_and_recall_are_the_same(self, neo4j_store: Neo4jStore, tmp_path: Path) -> None:
         schema = GraphSchema.load(MAPPINGS / "shop.toml")

@@ -99,8 +99,8 @@ class Connection:
         return self._transact(work, neo4j.WRITE_ACCESS, self.config.write_timeout, self.config.patience)
 
     def read_for_write(self, work: Callable[[Run], T]) -> T:
-        """Run a read that a write begins with: it waits for an absent server as long as the write itself would."""
-        return self._transact(work, neo4j.READ_ACCESS, self.config.read_timeout, self.config.patience)
+        """Run a read that a write begins with: it may take, and waits for an absent server, as long as the write itself."""
+        return self._transact(work, neo4j.READ_ACCESS, self.config.write_timeout, self.config.patience)
 
     def read(self, work: Callable[[Run], T]) -> T:
         """Run ``work`` in one read transaction; the answer, or an error, comes within the read timeout and a second.

@@ -87,7 +87,7 @@ def create_constraints(connection: Connection, labels: Iterable[str]) -> None:
 
 def unique_labels(connection: Connection) -> frozenset[str]:
     """The labels whose ``id`` is unique by a constraint."""
-    rows = connection.execute(cypher.SHOW_UNIQUE)
+    rows = connection.read_for_write(lambda run: run(cypher.SHOW_UNIQUE))
     return frozenset(labels[0] for labels, properties in rows if properties == ["id"])
 
 

@@ -100,14 +100,15 @@ def scan_nodes(label: str, properties: Sequence[str]) -> str:
 
 
 def lock_sources(edge_type: str, spec: EdgeTypeSpec) -> str:
-    """-> positions of the absent sources, and of those that have such edges already, beside those numbered in ``$ours``.
+    """-> positions of the absent sources; and (position, number of edges) of those that have other edges than ``$ours``.
 
     Whoever writes edges of a source holds its lock, so what is read of them afterwards stays true until the commit.
     """
     return (
         f"UNWIND range(0, size($us) - 1) AS j OPTIONAL MATCH (u:{quoted(spec.source)} {{id: $us[j]}}) REMOVE u._lock"
         f" WITH j, u, EXISTS {{ (u)-[r:{quoted(edge_type)}]->() WHERE NOT coalesce(r._seq, -1) IN $ours }} AS linked"
-        " RETURN collect(CASE WHEN u IS NULL THEN j END) AS absent, collect(CASE WHEN linked THEN j END) AS linked"
+        " RETURN collect(CASE WHEN u IS NULL THEN j END) AS absent,"
+        f" collect(CASE WHEN linked THEN [j, COUNT {{ (u)-[:{quoted(edge_type)}]->() }}] END) AS linked"
     )
 
 
@@ -119,20 +120,34 @@ def find_targets(spec: EdgeTypeSpec) -> str:
     )
 
 
-def compare_edges(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
+def compare_pairs(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
     """-> positions of the records whose edge is there, and of those that differ from it and may replace it.
 
-    A record that is older than the edge it would change (by the relation's time property) may not.
+    A record that is older than the edge it would change (by the relation's time property) may not. Every pair is looked up:
+    for sources that have many more edges than there are records.
     """
+    return f"{_pairs(spec)} MATCH (u)-[r:{quoted(edge_type)}]->(v){_where_key(spec)}{_found(spec, properties)}"
+
+
+def compare_sources(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
+    """As :func:`compare_pairs`, by one pass over the edges of each source ``$us[j]``.
+
+    ``$at[j][id]`` lists its records that go to that target.
+    """
+    return (
+        f"UNWIND range(0, size($us) - 1) AS j MATCH (u:{quoted(spec.source)} {{id: $us[j]}})"
+        f"-[r:{quoted(edge_type)}]->(v:{quoted(spec.target)}) WITH r, $at[j][v.id] AS ks WHERE ks IS NOT NULL"
+        f" UNWIND ks AS k WITH r, k{_where_key(spec)}{_found(spec, properties)}"
+    )
+
+
+def _found(spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
     values = [p for p in properties if p not in spec.edge_key]
     newer = ""
     if spec.time in values:
         stored, given = f"r.{quoted(spec.time or '')}", f"${column(spec.time or '')}[k]"
         newer = f" AND ({stored} IS NULL OR {given} >= {stored})"
-    return (
-        f"{_pairs(spec)} MATCH (u)-[r:{quoted(edge_type)}]->(v){_where_key(spec)}"
-        f" RETURN collect(k) AS found, collect(CASE WHEN NOT {_same('r', values)}{newer} THEN k END) AS changed"
-    )
+    return f" RETURN collect(k) AS found, collect(CASE WHEN NOT {_same('r', values)}{newer} THEN k END) AS changed"
 
 
 def create_edges(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:

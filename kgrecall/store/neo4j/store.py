@@ -16,6 +16,7 @@ from kgrecall.store.neo4j import schema as constraints
 from kgrecall.store.neo4j import statements as cypher
 from kgrecall.store.neo4j import write
 from kgrecall.store.neo4j.connection import Connection, Neo4jConfig, Run
+from kgrecall.store.neo4j.edges import Lanes
 from kgrecall.store.neo4j.journal import Neo4jJournal
 from kgrecall.store.neo4j.values import edge_batches, node_batches, ragged
 
@@ -51,7 +52,7 @@ class Neo4jStore:
         config: Neo4jConfig | None = None,
     ) -> None:
         self._connection = Connection(url, user, password, database, config or Neo4jConfig())
-        self._lanes = write.Lanes(random.randrange(cypher.LANES))
+        self._lanes = Lanes(random.randrange(cypher.LANES))
         self._parsed: tuple[str, GraphSchema] | None = None
         self._constrained: set[str] = set()
 
