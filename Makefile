@@ -1,6 +1,7 @@
 # kgrecall: every target sets up what it needs and may be run twice.
 #   make demo            the main job on real data, no server      make demo STORE=neo4j   the same on a local Neo4j
 #   make test            the whole test suite                      make lint types         what CI checks first
+#   make test-neo4j      the tests of the Neo4j store against its newest release (VERSION=2026.05.0; needs Java 21 or later)
 #   make bench           list the benchmarks                       make bench NAME=snapshot  run one
 #   make fuzz            random bytes against the readers          make neo4j-stop           stop the local Neo4j
 #   make PYTHON=python3.12 VENV=env ...                            another interpreter, another environment
@@ -9,10 +10,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 STORE  ?=
 NAME   ?=
+VERSION ?= 2026.05.0
 PY     := $(VENV)/bin/python
 UV     := $(VENV)/.uv/bin/uv
 
-.PHONY: help demo test lint types check bench fuzz neo4j-stop clean
+.PHONY: help demo test test-neo4j lint types check bench fuzz neo4j-stop clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -48,6 +50,9 @@ demo: $(VENV)/.ready-demo
 
 test: $(VENV)/.ready-test
 	$(PY) -m pytest -n 2 --dist loadgroup
+
+test-neo4j: $(VENV)/.ready-test
+	KGRECALL_NEO4J_VERSION=$(VERSION) KGRECALL_REQUIRE_NEO4J=1 $(PY) -m pytest -m neo4j
 
 lint: $(VENV)/.ready-test
 	$(PY) -m ruff check .

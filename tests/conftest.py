@@ -2,8 +2,9 @@
 
 A Neo4j server is, in this order: the one that ``KGRECALL_NEO4J_URI`` names (with ``KGRECALL_NEO4J_USER`` and
 ``KGRECALL_NEO4J_PASSWORD``; **its data is deleted**), one started from its Maven artifacts, one in Docker. Without any, the
-tests that need it are skipped and the run says so; with ``KGRECALL_REQUIRE_NEO4J=1`` they fail. ``KGRECALL_NEO4J_VERSION``
-chooses the version that is started. Under pytest-xdist these tests run in one worker (``-n 2 --dist loadgroup``).
+tests that need it are skipped and the run says so; with ``KGRECALL_REQUIRE_NEO4J=1`` a skipped one fails the run.
+``KGRECALL_NEO4J_VERSION`` chooses the version that is started. Under pytest-xdist these tests run in one worker
+(``-n 2 --dist loadgroup``).
 """
 
 from __future__ import annotations
@@ -39,15 +40,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def neo4j_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
+def neo4j_version() -> str:
+    """The version of the servers that tests start."""
+    return os.environ.get("KGRECALL_NEO4J_VERSION", LTS)
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(request: pytest.FixtureRequest, neo4j_version: str) -> Iterator[LocalServer]:
     """A server with a database that tests may delete."""
-    config = request.config
+    config, version = request.config, neo4j_version
     if url := os.environ.get("KGRECALL_NEO4J_URI"):
         user, password = os.environ.get("KGRECALL_NEO4J_USER", "neo4j"), os.environ.get("KGRECALL_NEO4J_PASSWORD", "")
         _say(config, f"Neo4j {_version_at(url, user, password)} at {url} (KGRECALL_NEO4J_URI)")
         yield LocalServer(url, user, password, "", "")
         return
-    version = os.environ.get("KGRECALL_NEO4J_VERSION", LTS)
     if why := missing_parts(version):
         _give_up(config, why)
     with tempfile.TemporaryDirectory(prefix="kgrecall-neo4j-", ignore_cleanup_errors=True) as home:
@@ -120,5 +126,23 @@ def pytest_testnodedown(node: object, error: object) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    counts = _counts(terminalreporter)
     if text := config.__dict__.get(_MET):
-        terminalreporter.write_line(f"store tests met: {text}")
+        told = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+        terminalreporter.write_line(f"store tests met: {text} ({told})")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A test that was to meet a server and did not is a failure where a server is required."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("KGRECALL_REQUIRE_NEO4J") or os.environ.get("KGRECALL_NEO4J_URI"):
+        return
+    if _counts(reporter)["skipped"] and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _counts(reporter: pytest.TerminalReporter) -> dict[str, int]:
+    """How the tests that need the server ended."""
+    outcomes = {outcome: reporter.stats.get(outcome, []) for outcome in ("passed", "failed", "error", "skipped")}
+    return {outcome: sum("neo4j" in report.keywords for report in reports) for outcome, reports in outcomes.items()}

@@ -19,9 +19,8 @@ from kgrecall.store.base import GraphStore
 from kgrecall.store.fingerprint import fingerprint
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j.admin import export_for_admin
-from kgrecall.store.neo4j.artifacts import LTS, find_java, has_jars
 from kgrecall.store.neo4j.java import admin_tool
-from kgrecall.store.neo4j.server import ServerConfig, start_server
+from kgrecall.store.neo4j.server import ServerConfig, runs_in_java, start_server
 
 SCHEMA = GraphSchema.parse(
     {
@@ -80,17 +79,18 @@ def store() -> Iterator[GraphStore]:
 
 
 @pytest.mark.neo4j
-@pytest.mark.skipif(not (find_java(LTS) and has_jars(LTS)), reason="no Java with the server's jars, so no admin tool")
-def test_the_servers_own_tool_imports_the_same_graph(store: GraphStore, tmp_path: Path) -> None:
+def test_the_servers_own_tool_imports_the_same_graph(store: GraphStore, tmp_path: Path, neo4j_version: str) -> None:
+    if not runs_in_java(neo4j_version):
+        pytest.skip("no Java with Maven, so no admin tool")
     exported = export_for_admin(store, tmp_path / "files")
     assert (exported.nodes, exported.edges) == ({"User": 11, "Item": 11}, {"SEEN": 12, "FOLLOWS": 10})
     home = tmp_path / "home"
     home.mkdir()
-    command, env = admin_tool(home, LTS)
+    command, env = admin_tool(home, neo4j_version)
     tool = [*command, "database", "import", "full", "neo4j", "@import.args"]
     done = subprocess.run(tool, cwd=exported.folder, env=env, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    server = start_server(home, ServerConfig(heap="512m", pagecache="64m"), tied=True)
+    server = start_server(home, ServerConfig(version=neo4j_version, heap="512m", pagecache="64m"), tied=True)
     try:
         loaded = Neo4jStore.connect(server.uri, server.user, server.password)
         loaded.apply_schema(SCHEMA)

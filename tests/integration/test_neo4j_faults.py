@@ -6,10 +6,8 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import neo4j
 import numpy as np
@@ -28,7 +26,7 @@ from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j.connection import Connection, Neo4jConfig, supported_version
-from kgrecall.store.neo4j.server import LocalServer, ServerConfig, start_server
+from kgrecall.store.neo4j.server import LocalServer
 
 pytestmark = pytest.mark.neo4j
 Cypher = Callable[..., list[list[object]]]
@@ -150,24 +148,23 @@ class TestLimits:
             with pytest.raises(StoreTimeout, match="write_timeout"):
                 all_pairs(store)
             holder.rollback()
-        assert store.count_edges("SEEN") == 0
-        assert all_pairs(store) == 1200
+        patient = connect()
+        assert patient.count_edges("SEEN") == 0
+        assert all_pairs(patient) == 1200
 
     def test_a_server_that_hangs_does_not_hold_a_reader(self, server: LocalServer, connect: Connect) -> None:
         if not server.pid:
             pytest.skip("the server is not a child process of the tests")
-        store = connect(read_timeout=1)
+        patient, hasty = connect(), connect(read_timeout=1)
         users = ids("u", [0])
-        store.neighbors("SEEN", users)
+        patient.neighbors("SEEN", users)
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            started = time.monotonic()
             with pytest.raises(StoreTimeout, match="read_timeout"):
-                store.neighbors("SEEN", users)
-            assert time.monotonic() - started < 10
+                hasty.neighbors("SEEN", users)
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        assert len(store.neighbors("SEEN", users)) == 1
+        assert len(patient.neighbors("SEEN", users)) == 1
 
     def test_a_transaction_beyond_the_memory_of_the_server(self, server: LocalServer, connect: Connect) -> None:
         connection = Connection(server.uri, server.user, server.password, None, Neo4jConfig())
@@ -232,108 +229,6 @@ class TestStorms:
             thread.join()
         assert stores[0].count_nodes("User") == 40 + 200
         assert sum(written) >= 200
-
-
-class Proxy:
-    """Passes Bolt on, and on demand cuts the connection when the server has answered a COMMIT, before the client hears it."""
-
-    COMMIT = bytes.fromhex("0002b0120000")
-
-    def __init__(self, server: LocalServer) -> None:
-        self.upstream = int(server.uri.rpartition(":")[2])
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"bolt://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.cuts_left = 0
-        self.cut = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            upstream = socket.create_connection(("127.0.0.1", self.upstream))
-            threading.Thread(target=self._requests, args=(client, upstream), daemon=True).start()
-            threading.Thread(target=self._pump, args=(upstream, client), daemon=True).start()
-
-    def _requests(self, client: socket.socket, upstream: socket.socket) -> None:
-        while data := _receive(client):
-            if self.cuts_left and data.endswith(self.COMMIT):
-                self.cuts_left -= 1
-                self.cut += 1
-                client.shutdown(socket.SHUT_RDWR)  # deaf before the request leaves
-                upstream.sendall(data)
-                time.sleep(0.5)  # the commit happens
-                break
-            upstream.sendall(data)
-        upstream.close()
-
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := _receive(source):
-                target.sendall(data)
-        except OSError:
-            pass
-        target.close()
-
-
-def _receive(source: socket.socket) -> bytes:
-    try:
-        return source.recv(65_536)
-    except OSError:
-        return b""
-
-
-class TestLostReplies:
-    @pytest.fixture
-    def proxy(self, server: LocalServer) -> Iterator[Proxy]:
-        proxy = Proxy(server)
-        yield proxy
-        proxy.listener.close()
-
-    def test_a_commit_whose_answer_is_lost_doubles_nothing(self, server: LocalServer, connect: Connect, proxy: Proxy) -> None:
-        store = connect(proxy.url, transaction_rows=400)
-        assert store.upsert_nodes("Item", ids("i", range(40)), {}).written == 10
-        proxy.cuts_left = 3
-        all_pairs(store)
-        assert proxy.cut == 3, "three commits went unanswered"
-        assert store.retries == {"IncompleteCommit": 3}
-        assert store.count_edges("SEEN") == 1200
-        rows = [tuple(row.values()) for batch in store.scan_edges("SEEN", ["time", "count"]) for row in batch.to_pylist()]
-        assert sorted(rows) == sorted((f"u{n // 30}", f"i{n % 30}", 1, n // 30) for n in range(1200))
-
-
-class TestRestarts:
-    def test_an_import_waits_for_a_server_that_dies_and_returns(self, server: LocalServer, connect: Connect) -> None:
-        if not server.pid:
-            pytest.skip("the server is not a child process of the tests")
-        # The server is away for longer than a point read may take: a write's own reads have the patience of the write.
-        store = connect(transaction_rows=100, sessions=2, patience=120, read_timeout=2)
-        done: list[int] = []
-
-        def load() -> None:
-            done.extend(all_pairs(store, time_) for time_ in range(8))
-
-        importer = threading.Thread(target=load)
-        importer.start()
-        while len(done) < 2:
-            time.sleep(0.01)
-        os.kill(server.pid, signal.SIGKILL)
-        time.sleep(0.5)
-        revived = start_server(Path(server.home), ServerConfig(version=server.version), tied=True)
-        assert revived.uri == server.uri, "it keeps its address and password"
-        importer.join(120)
-        assert not importer.is_alive()
-        assert connect().count_edges("SEEN") == 8 * 1200
-        assert all_pairs(store, 0) == 0
-        assert store.retries, "it had to wait"
-
-    def test_without_patience_the_loss_has_a_name(self) -> None:
-        unreachable = Connection("bolt://127.0.0.1:9", "neo4j", "x", None, Neo4jConfig(patience=0.5))
-        with pytest.raises(StoreUnavailable, match="Check that it runs"):
-            unreachable.read(lambda run: run("RETURN 1"))
-        unreachable.close()
 
 
 def test_conflicts_that_do_not_end_are_named(server: LocalServer, connect: Connect) -> None:

@@ -32,8 +32,7 @@ def start(home: Path, version: str, port: int, password: str, *, heap: str, sett
     lines = [f"{name}={value}" for name, value in {**_settings(port), **settings}.items()]
     (home / "conf" / "neo4j.conf").write_text("\n".join([*lines, ""]), encoding="utf-8")
     if not (home / "data" / "dbms" / "auth.ini").exists():
-        tool = [*java, "org.neo4j.cli.AdminTool", "dbms", "set-initial-password", password]
-        subprocess.run(tool, env=env, check=True, capture_output=True, timeout=_PASSWORD_SECONDS)
+        _set_password([*java, "org.neo4j.cli.AdminTool", "dbms", "set-initial-password"], env, password)
     entry = "org.neo4j.server.CommunityEntryPoint" if version.startswith("5.") else "org.neo4j.server.Neo4jCommunity"
     command = [java[0], f"-Xmx{heap}", *java[1:], entry, _home_argument(home), f"--config-dir={home / 'conf'}"]
     return _spawn(command, {**env, "KGRECALL_LOG": str(home / "console.log")}, tied=tied)
@@ -53,6 +52,24 @@ def admin_tool(home: Path, version: str) -> tuple[list[str], dict[str, str]]:
     """
     java, env = _java(home, version)
     return [*java, "org.neo4j.cli.AdminTool"], env
+
+
+def _set_password(tool: list[str], env: dict[str, str], password: str) -> None:
+    """Its failure is told without the command, which holds the password."""
+    try:
+        done = subprocess.run(
+            [*tool, password], env=env, check=False, capture_output=True, text=True, timeout=_PASSWORD_SECONDS
+        )
+        failure = done.stderr.strip() or f"exit status {done.returncode}" if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        failure = f"no answer in {_PASSWORD_SECONDS} s"
+    if failure:
+        raise StoreUnavailable(
+            "local Neo4j server",
+            expected="its admin tool to set the first password",
+            got=Shown(failure.replace(password, "...")),
+            remedy="Check the Java runtime and the free memory; delete the server's folder to begin again.",
+        )
 
 
 def _java(home: Path, version: str) -> tuple[list[str], dict[str, str]]:

@@ -67,11 +67,16 @@ def default_home(version: str = LTS) -> Path:
 
 def missing_parts(version: str = LTS) -> str:
     """Why no local server can be started here, in words; empty when one can."""
-    if _java_will_do(version) or docker.available():
+    if runs_in_java(version) or docker.available():
         return ""
     if find_java(version) is None:
         return f"no Java {java_releases(version).start} found, and no Docker engine answers"
     return "no Maven (mvn) found, and no Docker engine answers"
+
+
+def runs_in_java(version: str) -> bool:
+    """Whether this machine has what the server and its admin tool need: a Java that fits, and the jars or Maven."""
+    return find_java(version) is not None and (has_jars(version) or shutil.which("mvn") is not None)
 
 
 def start_server(home: Path | None = None, config: ServerConfig | None = None, *, tied: bool = False) -> LocalServer:
@@ -149,17 +154,13 @@ def stop_server(home: Path | None = None) -> bool:
     return True
 
 
-def _java_will_do(version: str) -> bool:
-    return find_java(version) is not None and (has_jars(version) or shutil.which("mvn") is not None)
-
-
 def _launch(home: Path, config: ServerConfig, *, tied: bool) -> LocalServer:
     """Start the process; a folder that was used before keeps its password and, when it is free, its port."""
     last = _read_state(home)
     password = last.password if last else secrets.token_urlsafe(18)
     port = config.port or _free_port(last)
     pid, container = 0, ""
-    if _java_will_do(config.version):
+    if runs_in_java(config.version):
         settings = {"server.memory.pagecache.size": config.pagecache, **config.settings}
         pid = java.start(home, config.version, port, password, heap=config.heap, settings=settings, tied=tied)
     else:
