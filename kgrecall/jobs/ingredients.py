@@ -84,6 +84,12 @@ class Ingredients:
         limit = max(self.node_space.hub_floor, self.node_space.hub_share * len(self.snapshot.items))
         return tuple(_without_hubs(part, limit) for part in self.knowledge)
 
+    @property
+    def item_vectors(self) -> tuple[FloatArray, ...]:
+        """The spaces in which items can be alike: learned, and by their texts."""
+        learned = () if self.embeddings is None else (self.embeddings.items,)
+        return learned if self.texts is None else (*learned, self.texts)
+
     @cached_property
     def histories(self) -> Histories:
         return Histories.of(self.snapshot.interactions())

@@ -62,6 +62,7 @@ def assemble(
         audience=part.audience(ingredients.snapshot) if part else None,
         on_signal=part.channels(ingredients.popularity, ingredients.histories, ingredients.naming) if part else None,
         encode_text=LateEncoder(encoder) if encoder and "text" in names else None,
+        vectors=ingredients.item_vectors,
         names=ingredients.names,
         naming=ingredients.naming,
         config=config,

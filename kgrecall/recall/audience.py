@@ -43,6 +43,10 @@ class Audience:
             if self.traits is None:
                 raise _unsupported("Query.attributes", "attributes of users")
             return self.traits[0].look_up(query.attributes, notes)
+        return self.stored_traits(user_pos)
+
+    def stored_traits(self, user_pos: int) -> PosArray:
+        """Codes of the attributes that the graph has of a user, none for -1."""
         return _NOTHING if self.traits is None or user_pos < 0 else traits_of(self.traits[1], user_pos)
 
     def moment_of(self, query: Query, notes: list[str]) -> PosArray:

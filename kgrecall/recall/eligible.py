@@ -30,6 +30,12 @@ class Eligible:
             self._shown = np.ones(len(items), np.bool_)
             self._shown[item_positions(items, hidden, "hidden", [])] = False
 
+    def shown(self, among: BoolArray | None = None) -> BoolArray | None:
+        """bool (num_items,): the items that are not hidden, those of ``among`` when it is given; None for all."""
+        if among is None or self._shown is None:
+            return self._shown if among is None else among
+        return among & self._shown
+
     def filter_of(self, query: Query) -> Filter | None:
         """The parsed filter of a query.
 

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from kgrecall.errors import ConfigError, ShapeError, Shown
 from kgrecall.graph.vocabulary import Vocabulary
+from kgrecall.recall.answers import AnswerWriter
 from kgrecall.recall.audience import Audience
 from kgrecall.recall.base import Channel, Evidence, Hits, Naming, QueryBatch, Signal
 from kgrecall.recall.eligible import Eligible
 from kgrecall.recall.explain import Names, PathWriter
 from kgrecall.recall.filter_mask import FilterMasks
-from kgrecall.recall.filters import Filter
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.panel import TEXT_CHANNEL, Panel, PanelAnswer
+from kgrecall.recall.panel import TEXT_CHANNEL, Panel
+from kgrecall.recall.plan import Plan, parse_plan
+from kgrecall.recall.planner import Planner
 from kgrecall.recall.popularity import POPULAR, PopularOrder
 from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.recall.requests import Request, Resolver, batch_of, batch_of_users
+from kgrecall.recall.requests import Request, Resolver, batch_of
 from kgrecall.recall.text_queries import EncodeText, encode_queries
+from kgrecall.recall.user_batches import UserBatches
 from kgrecall.settings import Settings
 from kgrecall.types import BoolArray, Candidates, FloatArray, IntArray, Path, PosArray, Query
 
@@ -52,6 +56,7 @@ class RecallEngine:
         audience: looks up attributes, contexts and kinds of events; without it queries with them are refused.
         on_signal: channels that are asked only where a query has friends, attributes (``traits``) or a context (``moment``).
         encode_text: for queries with a text, float32 (n, dim) of n texts, in the space of the channel ``text``.
+        vectors: float32 (num_items, dim) each: spaces in which plans tell how alike items are.
         names: titles of nodes for answers and explanations.
         naming: the labels of users and items, and the relation between them.
 
@@ -74,6 +79,7 @@ class RecallEngine:
         audience: Audience | None = None,
         on_signal: Mapping[Signal, Channel] | None = None,
         encode_text: EncodeText | None = None,
+        vectors: Sequence[FloatArray] = (),
         names: Names | None = None,
         naming: Naming | None = None,
         config: EngineConfig | None = None,
@@ -90,13 +96,16 @@ class RecallEngine:
         names = names or Names({naming.user: users, naming.item: items})
         self._panel = Panel(channels, fusion, depth=self.config.depth, on_signal=on_signal)
         self._items, self._histories = items, histories
-        self._item_ids: list[str] = items.ids.to_pylist()
         self._encode_text = encode_text if TEXT_CHANNEL in self.channel_names else None
-        self._titles = names.titles.get(naming.item)
+        self._answers = AnswerWriter(items, names.titles.get(naming.item))
         self._writer = PathWriter(names, naming)
         self._eligible = Eligible(items, filters, hidden)
+        audience = audience or Audience()
         self._resolver = Resolver(users, items, histories, self.config.max_history, audience)
-        self._popular = PopularOrder(histories.popularity() if popularity is None else popularity)
+        self._users = UserBatches(histories, audience, self.config.max_history)
+        users_per_item = histories.popularity()
+        self._popular = PopularOrder(users_per_item if popularity is None else popularity)
+        self._planner = Planner(self._panel, self._popular, users_per_item, filters, vectors)
 
     @property
     def channel_names(self) -> tuple[str, ...]:
@@ -123,19 +132,22 @@ class RecallEngine:
         """The answers to many queries, in their order; faster than one by one. Raises as :meth:`recall`."""
         requests = [self._resolver.resolve(query) for query in queries]
         texts = self._encoded(queries)
-        groups: dict[tuple[frozenset[str] | None, Filter | None, tuple[str, ...], int], list[int]] = {}
+        groups: dict[tuple[Any, ...], list[int]] = {}
         for i, query in enumerate(queries):
+            names = self._panel.choose(query.channels, requests[i].signals)
             depth = max(query.k, self.config.depth)  # a larger k beside it must not change an answer
-            key = query.allow, self._eligible.filter_of(query), self._panel.choose(query.channels, requests[i].signals), depth
+            key = query.allow, self._eligible.filter_of(query), names, depth, query.plan is None
             groups.setdefault(key, []).append(i)
         answers: dict[int, Candidates] = {}
-        for (allow, tree, names, _), members in groups.items():
+        for (allow, tree, names, _, plain), members in groups.items():
             mask, notes = self._eligible.mask(allow, tree)
-            for start in range(0, len(members), _BLOCK):
-                block = members[start : start + _BLOCK]
+            size = _BLOCK if plain else 1
+            for start in range(0, len(members), size):
+                block = members[start : start + size]
                 asked = [requests[i] for i in block]
                 batch = batch_of(asked, len(self._items), mask, None if texts is None else texts[block])
-                answers.update(zip(block, self._answers(asked, batch, names, notes), strict=True))
+                answer = self._plain if plain else self._planned
+                answers.update(zip(block, answer(asked, batch, names, notes), strict=True))
         return [answers[i] for i in range(len(queries))]
 
     def rank(self, user_pos: IntArray, k: int, *, channel: str | None = None, among: BoolArray | None = None) -> PosArray:
@@ -149,13 +161,14 @@ class RecallEngine:
         """
         served = min(k, len(self._items))
         ranked = np.full((len(user_pos), k), -1, np.int32)
-        names = self._panel.choose(None if channel is None else (channel,))
-        for start, batch in self._user_batches(user_pos, among):
+        mask = self._eligible.shown(among)
+        for rows, batch, signals in self._users.of(user_pos, mask):
             if channel is None:
+                names = self._panel.choose(None, signals)
                 found = self._popular.fill(self._panel.ask(batch, names, served).fused.positions, batch)
             else:
-                found = self._panel[channel].recall(batch, served).positions
-            ranked[start : start + len(batch), :served] = found
+                found = self._panel[self._panel.choose((channel,))[0]].recall(batch, served).positions
+            ranked[rows, :served] = found
         return ranked
 
     def channel_hits(self, user_pos: IntArray, k: int) -> dict[str, Hits]:
@@ -164,20 +177,28 @@ class RecallEngine:
         Shapes: user_pos int64 (q,) -> per channel, Hits of (q, k).
         """
         found = {name: Hits.empty(len(user_pos), k) for name in self.channel_names}
-        for start, batch in self._user_batches(user_pos):
+        mask = self._eligible.shown()
+        for rows, batch, _ in self._users.of(user_pos, mask):
             for name, hits in found.items():
                 block = self._panel[name].recall(batch, k)
-                hits.positions[start : start + len(batch)] = block.positions
-                hits.scores[start : start + len(batch)] = block.scores
+                hits.positions[rows], hits.scores[rows] = block.positions, block.scores
         return found
 
     def contributions(self, query: Query, item_id: str) -> dict[str, float]:
-        """What each channel adds to the fused score of one item; the values add up to it. Empty when no channel recalled it.
+        """What each channel adds to the score of one item; the values add up to it. Empty when no channel recalled it.
+
+        Where the query has a plan, what its rules and diversification added stands beside the channels; for an item that the
+        plan left out, what it had before places were given.
 
         Raises:
             UnknownId: the item, or the user, is not in the graph.
         """
-        return self._panel.contributions(*self._about(query, item_id))
+        batch, names, item = self._about(query, item_id)
+        plan = parse_plan(query.plan)
+        if plan is None:
+            return self._panel.contributions(batch, names, item)
+        placed, pool = self._planner.run(plan, query, batch, names)
+        return placed.added(item) or pool.added(item)
 
     def explain(self, query: Query, item_id: str, limit: int = 3) -> list[Path]:
         """Why this item: the best path of each channel, in the order of what they add to its score, then second bests.
@@ -201,14 +222,6 @@ class RecallEngine:
         from_item = query.item_id is not None
         return [self._writer.path(name, evidence, from_item=from_item) for *_, name, evidence in ranked[:limit]]
 
-    def _user_batches(self, user_pos: IntArray, among: BoolArray | None = None) -> Iterator[tuple[int, QueryBatch]]:
-        mask, _ = self._eligible.mask(None, None)
-        if among is not None:
-            mask = among if mask is None else mask & among
-        for start in range(0, len(user_pos), _BLOCK):
-            batch = batch_of_users(user_pos[start : start + _BLOCK], self._histories, self.config.max_history)
-            yield start, replace(batch, mask=mask)
-
     def _about(self, query: Query, item_id: str) -> tuple[QueryBatch, tuple[str, ...], int]:
         """A batch of one that may return the item asked about, even a seen one."""
         item = self._items.position(item_id)
@@ -221,32 +234,18 @@ class RecallEngine:
     def _encoded(self, queries: Sequence[Query]) -> FloatArray | None:
         return encode_queries(self._encode_text, queries)
 
-    def _answers(
+    def _plain(
         self, requests: Sequence[Request], batch: QueryBatch, names: tuple[str, ...], notes: tuple[str, ...]
     ) -> Iterator[Candidates]:
         k = min(max(request.query.k for request in requests), len(self._items))
         answer = self._panel.ask(batch, names, k)
         positions = self._popular.fill(answer.fused.positions, batch)
         for i, request in enumerate(requests):
-            yield self._candidates(request, answer, i, positions[i, : request.query.k], notes)
+            yield self._answers.fused(request, answer, i, positions[i, : request.query.k], notes)
 
-    def _candidates(
-        self, request: Request, answer: PanelAnswer, i: int, positions: PosArray, notes: tuple[str, ...]
-    ) -> Candidates:
-        positions = positions[positions >= 0]
-        n, shown = len(positions), positions.tolist()
-        scores = answer.fused.scores[i, :n].copy()
-        recalled = int((scores > -np.inf).sum())
-        scores[recalled:] = -np.arange(1, n - recalled + 1)
-        notes = request.notes + notes
-        if recalled < n:
-            notes += (f"{n - recalled} of {n} places were filled up by popularity; they score below 0.",)
-        served = ("hot" if request.known else "warm") if answer.personal[i] else "cold"
-        return Candidates(
-            item_ids=tuple([self._item_ids[p] for p in shown]),
-            scores=scores,
-            channel_scores={name: answer.fused.channel_scores[c, i, :n] for c, name in enumerate(answer.names)},
-            titles=() if self._titles is None else tuple([self._titles[p] for p in shown]),
-            served=served,
-            notes=notes,
-        )
+    def _planned(
+        self, requests: Sequence[Request], batch: QueryBatch, names: tuple[str, ...], notes: tuple[str, ...]
+    ) -> Iterator[Candidates]:
+        for request in requests:
+            plan = parse_plan(request.query.plan) or Plan()
+            yield self._answers.planned(request, self._planner.run(plan, request.query, batch, names)[0], notes)

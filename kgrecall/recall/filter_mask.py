@@ -28,7 +28,7 @@ class FilterMasks:
     """
 
     def __init__(self, columns: ItemColumns) -> None:
-        self._columns = columns
+        self.columns = columns
         self._lock = threading.Lock()
         self._kept: OrderedDict[Filter, tuple[BoolArray, tuple[str, ...]]] = OrderedDict()
         self._capacity = max(1, _CACHE_BYTES // max(1, columns.num_items))
@@ -43,7 +43,7 @@ class FilterMasks:
             if tree in self._kept:
                 self._kept.move_to_end(tree)
                 return self._kept[tree]
-            compiler = _Compiler(self._columns)
+            compiler = _Compiler(self.columns)
             mask = compiler.compile(tree)
             mask.flags.writeable = False
             self._kept[tree] = mask, tuple(compiler.notes)

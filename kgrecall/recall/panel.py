@@ -89,9 +89,23 @@ class Panel:
 
     def ask(self, batch: QueryBatch, names: tuple[str, ...], k: int) -> PanelAnswer:
         """The k best items of each query by fused score; fewer where the channels have no more."""
+        return self.combine(batch, names, self.collect(batch, names, k), k)
+
+    def collect(self, batch: QueryBatch, names: tuple[str, ...], k: int) -> list[Hits]:
+        """The hits of each channel, at least k deep."""
         depth = min(max(k, self._depth), batch.num_items)
-        hits = [self._all[name].recall(batch, depth) for name in names]
-        parts = [self._fusion.calibrate(n, h) * np.float32(self._fusion.weight(n)) for n, h in zip(names, hits, strict=True)]
+        return [self._all[name].recall(batch, depth) for name in names]
+
+    def combine(
+        self, batch: QueryBatch, names: tuple[str, ...], hits: Sequence[Hits], k: int, *, weights: Sequence[float] | None = None
+    ) -> PanelAnswer:
+        """Hits of some channels fused, the k best items of each query.
+
+        Args:
+            weights: one per channel, multiplies the one of the fusion settings; 1 when not given.
+        """
+        scale = [self._fusion.weight(n) * w for n, w in zip(names, weights or [1.0] * len(names), strict=True)]
+        parts = [self._fusion.calibrate(n, h) * np.float32(w) for n, h, w in zip(names, hits, scale, strict=True)]
         if batch.text is not None and TEXT_CHANNEL in names:
             text = names.index(TEXT_CHANNEL)
             led = batch.text.any(axis=1)
