@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
-from kgrecall.errors import ConfigError, Shown
+from kgrecall.errors import ConfigError, Shown, nearest
 
 Moment = int | str | datetime
 """A time: int64 milliseconds since 1970 UTC, ISO 8601, or a datetime; UTC where no zone is given."""
@@ -112,6 +113,19 @@ class Query:
         self._check_times()
         object.__setattr__(self, "exclude", frozenset(self.exclude))
         object.__setattr__(self, "allow", None if self.allow is None else frozenset(self.allow))
+        object.__setattr__(self, "channels", None if self.channels is None else tuple(self.channels))
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Query:
+        """A query from a JSON object; ``exclude_seen`` may be an object with the fields of :class:`Seen`.
+
+        Raises:
+            ConfigError: an unknown field (names the nearest), or what the constructor refuses.
+        """
+        known = _known(cls, given)
+        if isinstance(known.get("exclude_seen"), Mapping):
+            known["exclude_seen"] = Seen(**_known(Seen, known["exclude_seen"]))
+        return cls(**known)
 
     @property
     def history_ms(self) -> list[int] | None:
@@ -149,6 +163,14 @@ class Query:
                 got=len(times),
                 remedy="Leave it out when the history stands oldest first.",
             )
+
+
+def _known(kind: type[Query] | type[Seen], given: Mapping[str, Any]) -> dict[str, Any]:
+    names = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in names:
+            raise ConfigError(kind.__name__, expected="a known field", got=name, remedy=nearest(name, names))
+    return dict(given)
 
 
 def milliseconds(value: object, what: str) -> int:

@@ -12,6 +12,7 @@ import sys
 from kgrecall.cli import files  # noqa: F401
 from kgrecall.cli import database  # noqa: F401
 from kgrecall.cli import engine  # noqa: F401
+from kgrecall.cli import ask  # noqa: F401
 from kgrecall.cli import evaluate  # noqa: F401
 from kgrecall.cli import demo  # noqa: F401
 from kgrecall.cli import doctor  # noqa: F401

@@ -65,3 +65,13 @@ def test_events_of_seen_are_a_list() -> None:
     assert Seen(events=["BOUGHT"]).events == ("BOUGHT",)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="into a list"):
         Seen(events="BOUGHT")  # type: ignore[arg-type]
+
+
+def test_a_query_from_json() -> None:
+    given = {"user_id": "a", "exclude": ["x"], "exclude_seen": {"events": ["BOUGHT"], "days": 3}, "channels": ["text"]}
+    seen = Seen(("BOUGHT",), 3)
+    assert Query.of(given) == Query("a", exclude=frozenset("x"), exclude_seen=seen, channels=("text",))
+    with pytest.raises(ConfigError, match="Did you mean 'friends'"):
+        Query.of({"freinds": []})
+    with pytest.raises(ConfigError, match="Did you mean 'days'"):
+        Query.of({"user_id": "a", "exclude_seen": {"day": 3}})

@@ -116,6 +116,24 @@ def test_recall_and_explain(shop_build: BuildReport) -> None:
     assert len(json.loads(run("recall", shop_build.out, "--history", "i001", "--json"))["candidates"]) == 10
 
 
+def test_recall_for_a_visitor_with_a_plan(shop_build: BuildReport, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text('[[rules]]\nname = "dear"\nfilter = "price > 50"\nfactor = 2\n[diversity]\nat_most = {MADE_BY = 1}\n')
+    who = ["--attribute", "country=NO", "--attribute", "birth_year=1980", "--context", "hour=8", "--friend", "u007"]
+    found = json.loads(run("recall", shop_build.out, *who, "--plan", plan, "--json"))
+    assert {"peers", "context", "friends"} <= set(found["channels"])
+    assert found["served"] == "warm"
+    assert found["trace"][1].startswith("rule 'dear' (x 2): ")
+    assert any(candidate["effects"].get("dear", 0) > 0 for candidate in found["candidates"])
+    assert "dear (effect)" in run("recall", shop_build.out, *who, "--plan", plan)
+    whole = json.loads(run("recall", shop_build.out, "--query", '{"friends": ["u007"], "k": 3}', "--json"))
+    assert len(whole["candidates"]) == 3
+    best = whole["candidates"][0]["item_id"]
+    assert "friend u007" in run("explain", shop_build.out, best, "--friend", "u007", "--limit", "9")
+    for wrong in (["--attribute", "NO"], ["--query", "[1]"], ["--query", "{"], ["--query", '{"freind": 1}']):
+        assert isinstance(refused("recall", shop_build.out, *wrong), ConfigError)
+
+
 def test_build_from_a_store(shop_store: Path, tmp_path: Path) -> None:
     settings = tmp_path / "build.toml"
     settings.write_text('encoder = "hashing"\nchannels = ["item_knn", "text", "popularity"]\n')
