@@ -65,7 +65,7 @@ def ingest(
             instead of the order. Exactly: :class:`kgrecall.store.base.KeepingStore`.
         drift: whether to "accept" a schema that differs from the one that the store was filled with, or to "stop". The report
             lists the differences.
-        write_rows: records per write; more are faster and take more memory, some 500 bytes each.
+        write_rows: records per write; more are faster and take more memory, some 250 bytes each.
         progress: called with ("ingest", records so far, None) after each write.
 
     Raises:

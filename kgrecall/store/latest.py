@@ -21,9 +21,10 @@ def last_of_equal(parts: Sequence[NDArray[Any]], times: IntArray | None = None) 
 
     Shapes: ``parts`` the columns of the key, each (n,); ``times`` int64 (n,) or None -> int64 (m,), m distinct keys.
     """
-    order = np.lexsort([*([] if times is None else [times]), *reversed(parts)])
-    if not len(order):
+    if not len(parts[0]):
         return np.empty(0, np.int64)
+    columns = {str(i): part for i, part in enumerate([*parts, *([] if times is None else [times])])}
+    order = pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in columns]).to_numpy().astype(np.int64)
     new_key = np.zeros(len(order) - 1, bool)
     for part in parts:
         in_order = part[order]

@@ -12,9 +12,9 @@ from kgrecall.errors import ConfigError
 from kgrecall.sources.tables import Batch, EdgeBatch, NodeBatch, Origin
 from kgrecall.types import IntArray
 
-WRITE_ROWS = 524_288
+WRITE_ROWS = 1_048_576
 """Records per write, unless the caller wants fewer."""
-_MAX_BYTES = 64 * 2**20
+_MAX_BYTES = 96 * 2**20
 
 
 class Pool:

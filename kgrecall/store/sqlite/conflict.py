@@ -30,9 +30,20 @@ class Target:
 
     def upsert(self, keep: Keep) -> str:
         """A statement with one parameter per key, column and stamp, in this order. It touches only rows that it changes."""
+        marks = ["?"] * len((*self.key, *self.columns))
+        return self._insert(f"VALUES({', '.join([*marks, *self._stamps])})", keep)
+
+    def upsert_from(self, table: str, expressions: Sequence[str], keep: Keep) -> str:
+        """The same for all rows of a table at once: one expression per key and column, the stamp as parameter."""
+        return self._insert(f"SELECT {', '.join([*expressions, *self._stamps])} FROM {table} WHERE true", keep)
+
+    @property
+    def _stamps(self) -> list[str]:
+        return ["?"] if self.stamp else []
+
+    def _insert(self, values: str, keep: Keep) -> str:
         names = [*self.key, *self.columns, *([self.stamp] if self.stamp else [])]
-        marks = ", ".join("?" * len(names))
-        into = f"INSERT INTO {self.table}({', '.join(names)}) VALUES({marks})"
+        into = f"INSERT INTO {self.table}({', '.join(names)}) {values}"
         return f"{into} ON CONFLICT({', '.join(self.key)}) {self._on_conflict(keep)}"
 
     def _on_conflict(self, keep: Keep) -> str:

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from kgrecall.errors import ConstraintViolated, NotBuilt, Shown, StoreConflict, StoreError, StoreUnavailable
+from kgrecall.store.sqlite import staging
 from kgrecall.store.sqlite.file_format import check_after_unclean_end, prepare
 
 MEMORY = ":memory:"
@@ -62,6 +63,7 @@ class Connections:
         """This thread's connection, in a write transaction that is committed at the end, or undone by any exception."""
         with self._exclusive(), translated(self.path):
             connection = self._own(create=create)
+            staging.forget(connection)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -70,6 +72,7 @@ class Connections:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+            staging.forget(connection)
 
     @contextmanager
     def streaming(self) -> Iterator[sqlite3.Connection]:

@@ -40,6 +40,13 @@ def to_sql(values: pa.Array, kind: PropertyType) -> list[Any]:
     return objects
 
 
+def to_storable(values: pa.Array, kind: PropertyType) -> pa.Array:
+    """The same as an Arrow array (n,) of int64, bool, float64, string or binary."""
+    if kind in ("strings", "numbers"):
+        return pa.array(to_sql(values, kind), pa.string() if kind == "strings" else pa.binary())
+    return values
+
+
 def _to_blobs(values: pa.ListArray) -> list[bytes | None]:
     flat = values.flatten()
     if flat.null_count:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from kgrecall.schema import EdgeTypeSpec, NodeType, PropertyType
 from kgrecall.store.base import Keep, WriteStats
 from kgrecall.store.latest import codes, event_times, last_of_equal
+from kgrecall.store.sqlite import staging
 from kgrecall.store.sqlite.conflict import Target, rounds
 from kgrecall.store.sqlite.keys import KeyLookup
 from kgrecall.store.sqlite.layout import create_reverse_index, edge_table, node_table, quoted, relations
-from kgrecall.store.sqlite.values import to_sql
+from kgrecall.store.sqlite.values import to_sql, to_storable
 from kgrecall.types import IntArray
 
 Cell = tuple[pa.Array, PropertyType]
@@ -98,20 +99,45 @@ def _write(
     """How many rows were new or changed, and the positions of those that contradict (only if ``keep`` is "error")."""
     order = (records.parts, records.times)
     turns = [last_of_equal(*order)] if keep == "last" else rounds(*order)
-    statement, written = target.upsert(keep), 0
-    conflicts = [np.empty(0, np.int64)]
-    for turn in turns:
+    written, conflicts = 0, [np.empty(0, np.int64)]
+    for i, turn in enumerate(turns):
         rows = records.rows[turn]
+        done = _write_staged(connection, target, records, rows, keep, stamp) if i == 0 and keep != "error" else None
+        if done is not None:
+            written += done
+            continue
         for chunk in (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)):
-            lists = _values(records.cells, chunk)
-            if keep == "error" and len(bad := target.contradictions(connection, chunk, lists)):
-                conflicts.append(bad)
-                lists = _values(records.cells, np.setdiff1d(chunk, bad))
-            before = connection.total_changes
-            stamps = () if stamp is None else (repeat(stamp),)
-            connection.executemany(statement, zip(*lists, *stamps, strict=False))
-            written += connection.total_changes - before
+            done, bad = _write_singly(connection, target, records, chunk, keep, stamp)
+            written += done
+            conflicts.append(bad)
     return written, np.sort(np.concatenate(conflicts))
+
+
+def _write_staged(
+    connection: sqlite3.Connection, target: Target, records: _Records, rows: IntArray, keep: Keep, stamp: int | None
+) -> int | None:
+    """All rows in one statement, and how many it changed; None when they are too few for that, or do not fit."""
+    if len(rows) < staging.FEWEST_ROWS or not staging.available():
+        return None
+    at = pa.array(rows)
+    expressions = staging.stage(connection, [to_storable(values.take(at), kind) for values, kind in records.cells])
+    if expressions is None:
+        return None
+    statement = target.upsert_from(staging.TABLE, expressions, keep)
+    return connection.execute(statement, () if stamp is None else (stamp,)).rowcount
+
+
+def _write_singly(
+    connection: sqlite3.Connection, target: Target, records: _Records, rows: IntArray, keep: Keep, stamp: int | None
+) -> tuple[int, IntArray]:
+    """Row by row: how many were changed, and the positions of those that contradict."""
+    lists, conflicts = _values(records.cells, rows), np.empty(0, np.int64)
+    if keep == "error" and len(conflicts := target.contradictions(connection, rows, lists)):
+        lists = _values(records.cells, np.setdiff1d(rows, conflicts))
+    before = connection.total_changes
+    stamps = () if stamp is None else (repeat(stamp),)
+    connection.executemany(target.upsert(keep), zip(*lists, *stamps, strict=False))
+    return connection.total_changes - before, conflicts
 
 
 def _values(cells: Sequence[Cell], rows: IntArray) -> list[list[Any]]:

@@ -221,8 +221,8 @@ def test_the_pool_joins_batches_of_one_shape_and_file() -> None:
 
 def test_the_pool_is_bounded_by_bytes_too() -> None:
     pool = Pool()
-    text = pa.array(["x" * 2**20] * 64, pa.string())
-    pool.add(NodeBatch("Item", pa.array([str(i) for i in range(64)]), {"text": text}, Origin("t", np.arange(1, 65))))
+    text = pa.array(["x" * 2**20] * 96, pa.string())
+    pool.add(NodeBatch("Item", pa.array([str(i) for i in range(96)]), {"text": text}, Origin("t", np.arange(1, 97))))
     assert pool.full
 
 
