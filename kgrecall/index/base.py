@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrecall.errors import ConfigError, ShapeError, Shown
+from kgrecall.index.scan import padded as padded
+from kgrecall.index.scan import scan
 from kgrecall.types import BoolArray, FloatArray, PosArray
 
 EXACT = "exact"
@@ -18,8 +20,6 @@ REMOVE = "remove"
 """Capability: :meth:`VectorIndex.remove`."""
 SAVE = "save"
 """Capability: ``save(folder)`` and a classmethod ``load(folder)``."""
-
-_BLOCK_SCORES = 1 << 22
 
 
 @runtime_checkable
@@ -94,15 +94,7 @@ class ExactIndex:
         """See :meth:`VectorIndex.search`. Queries are scored in blocks, so that no q x n matrix is held."""
         queries = check_vectors("queries", queries, dim=self.dim)
         eligible = check_mask(mask, self._live, self.num_vectors)
-        kept = np.arange(self.num_vectors) if eligible is None else np.flatnonzero(eligible)
-        positions, scores = padded(len(queries), check_k(k))
-        block = max(1, _BLOCK_SCORES // max(1, self.num_vectors))
-        for start in range(0, len(queries), block):
-            found = queries[start : start + block] @ self._vectors.T
-            for row, row_scores in enumerate(found if eligible is None else found[:, kept], start):
-                best = _best(row_scores, k)
-                positions[row, : len(best)], scores[row, : len(best)] = kept[best], row_scores[best]
-        return positions, scores
+        return scan(self._vectors, queries, check_k(k), eligible)
 
     def add(self, vectors: FloatArray) -> ExactIndex:
         """See :meth:`VectorIndex.add`."""
@@ -115,23 +107,6 @@ class ExactIndex:
         fewer = ExactIndex(self._vectors)
         fewer._live = without(self._live, positions, self.num_vectors)
         return fewer
-
-
-def _best(scores: FloatArray, k: int) -> NDArray[np.intp]:
-    """Positions of the k largest scores of one row (n,), best first, ties by position; all of them when k > n."""
-    if k < len(scores):
-        kth = np.partition(scores, len(scores) - k)[len(scores) - k]
-        above, equal = np.flatnonzero(scores > kth), np.flatnonzero(scores == kth)
-        chosen = np.concatenate([above, equal[: k - len(above)]])
-    else:
-        chosen = np.arange(len(scores))
-    best: NDArray[np.intp] = chosen[np.lexsort((chosen, -scores[chosen]))]
-    return best
-
-
-def padded(num_queries: int, k: int) -> tuple[PosArray, FloatArray]:
-    """An answer without any hit: positions -1 and scores -inf, both (num_queries, k)."""
-    return np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32)
 
 
 def check_vectors(name: str, array: FloatArray, *, dim: int | None = None) -> FloatArray:

@@ -5,7 +5,6 @@ Douze et al., "The Faiss library", 2024 (arXiv:2401.08281); HNSW: Malkov and Yas
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,11 +25,13 @@ from kgrecall.index.base import (
     check_mask,
     check_vectors,
     extend_live,
-    padded,
     without,
 )
+from kgrecall.index.faiss_config import FLAT_LIMIT
 from kgrecall.index.faiss_config import FaissConfig as FaissConfig
+from kgrecall.index.faiss_search import FaissSearch
 from kgrecall.index.lift import Lift
+from kgrecall.index.scan import padded, scan
 from kgrecall.types import BoolArray, FloatArray, PosArray, Progress, no_progress
 
 _TRAIN_POINTS_PER_LIST = 64
@@ -61,6 +62,7 @@ class FaissIndex:
     def __init__(self, index: Any, config: FaissConfig, lift: Lift, live: BoolArray | None = None) -> None:
         self._index, self._lift, self._live = index, lift, live
         self.config = config
+        self._vectors = _stored(index) if config.kind == "flat" and 0 < index.ntotal <= FLAT_LIMIT else None
 
     @classmethod
     def build(
@@ -124,20 +126,22 @@ class FaissIndex:
     def search(self, queries: FloatArray, k: int, *, mask: BoolArray | None = None) -> tuple[PosArray, FloatArray]:
         """See :meth:`~kgrecall.index.base.VectorIndex.search`."""
         queries = check_vectors("queries", queries, dim=self.dim)
-        positions, scores = padded(len(queries), check_k(k))
-        eligible = check_mask(mask, self._live, self.num_vectors)
+        k, eligible = check_k(k), check_mask(mask, self._live, self.num_vectors)
+        if self._vectors is not None:
+            return scan(self._vectors, queries, k, eligible)
+        positions, scores = padded(len(queries), k)
         count = self.num_vectors if eligible is None else int(np.count_nonzero(eligible))
         want = min(k, count)
         if not want or not len(queries):
             return positions, scores
-        scan = _Scan(self._index, self.config, eligible, count)
+        asked = FaissSearch(self._index, self.config, eligible, count)
         zero = ~queries.any(axis=1)
         if zero.any():
             positions[zero, :want] = np.arange(want) if eligible is None else np.flatnonzero(eligible)[:want]
             scores[zero, :want] = 0
         rest = np.flatnonzero(~zero)
         with _omp_threads(1):
-            positions[rest, :want], scores[rest, :want] = scan.nearest(self._lift.queries(queries[rest]), want)
+            positions[rest, :want], scores[rest, :want] = asked.nearest(self._lift.queries(queries[rest]), want)
         return positions, scores
 
     def add(self, vectors: FloatArray) -> FaissIndex:
@@ -204,69 +208,10 @@ class FaissIndex:
         )
 
 
-class _Scan:
-    """One search call: which vectors are eligible, and how each kind is asked for them."""
-
-    def __init__(self, index: Any, config: FaissConfig, eligible: BoolArray | None, count: int) -> None:
-        self._index, self._config, self._count = index, config, count
-        self._selector: Any = None
-        if eligible is not None and count < len(eligible):
-            self._selector = faiss.IDSelectorBitmap(np.packbits(eligible, bitorder="little"))
-        self._share = count / index.ntotal
-
-    def nearest(self, queries: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
-        """The k <= count best of each query, best first, ties by position; (q, k) both."""
-        params = self._approximate(k)
-        if params is None:
-            return self._exact(queries, k)
-        scores, positions = self._index.search(queries, k, params=params)
-        short = np.flatnonzero((positions < 0).any(axis=1))
-        if len(short):
-            positions[short], scores[short] = self._exact(queries[short], k)
-        return _ordered(positions, scores)
-
-    def _approximate(self, k: int) -> Any:
-        """Parameters of an approximate search that still finds enough, or None where only an exact search does."""
-        if self._config.kind == "ivf":
-            # A mask thins every list alike: probing 1 / share times as many lists scores as many vectors as without it.
-            probes = math.ceil((self._config.num_probes or 1) / self._share)
-            return None if probes >= self._index.nlist else faiss.SearchParametersIVF(nprobe=probes, sel=self._selector)
-        if self._config.kind == "hnsw" and self._share >= self._config.hnsw_exact_below:
-            depth = math.ceil(max(self._config.hnsw_search_depth, k) / self._share)
-            return faiss.SearchParametersHNSW(efSearch=depth, sel=self._selector)
-        return None
-
-    def _exact(self, queries: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
-        """FAISS cuts ties at the last place as it likes: ask for one more, and for all ties where there are any."""
-        positions, scores = self._all(queries, min(k + 1, self._count))
-        if k == self._count:
-            return positions, scores
-        for row in np.flatnonzero(scores[:, k - 1] == scores[:, k]):
-            one = slice(row, row + 1)
-            more, more_scores = positions[one], scores[one]
-            while more_scores[0, k - 1] == more_scores[0, -1] and more.shape[1] < self._count:
-                more, more_scores = self._all(queries[one], min(4 * more.shape[1], self._count))
-            positions[row, :k], scores[row, :k] = more[0, :k], more_scores[0, :k]
-        return positions[:, :k], scores[:, :k]
-
-    def _all(self, queries: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
-        """The k best of each query among all eligible vectors."""
-        index = self._index
-        if self._config.kind == "ivf":
-            params = faiss.SearchParametersIVF(nprobe=index.nlist, sel=self._selector)
-        else:
-            params = faiss.SearchParameters(sel=self._selector)
-            index = faiss.downcast_index(index.storage) if self._config.kind == "hnsw" else index
-        scores, positions = index.search(queries, k, params=params)
-        return _ordered(positions, scores)
-
-
-def _ordered(positions: NDArray[np.int64], scores: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
-    """FAISS returns rows best first; put equal scores in order of position."""
-    if not (scores[:, 1:] == scores[:, :-1]).any():
-        return positions, scores
-    order = np.lexsort((positions, -scores), axis=-1)
-    return np.take_along_axis(positions, order, axis=1), np.take_along_axis(scores, order, axis=1)
+def _stored(index: Any) -> FloatArray:
+    """A view of the vectors of a flat index, float32 (n, dim); memory-mapped where it is."""
+    vectors: FloatArray = faiss.rev_swig_ptr(index.get_xb(), int(index.ntotal) * int(index.d))
+    return vectors.reshape(-1, int(index.d))
 
 
 def _empty_index(dim: int, config: FaissConfig, seed: int) -> Any:

@@ -13,7 +13,7 @@ from kgrecall.settings import Settings
 from kgrecall.types import FloatArray
 
 _FP16_MAX = 65504.0
-_FLAT_LIMIT = 100_000
+FLAT_LIMIT = 100_000
 _POINTS_PER_LIST = 39
 _LEAST_PROBES = 16
 
@@ -40,7 +40,7 @@ class FaissConfig(Settings):
 
     def resolved(self, num_vectors: int) -> FaissConfig:
         """These settings with every automatic choice made for so many vectors."""
-        kind = self.kind if self.kind != "auto" else ("flat" if num_vectors <= _FLAT_LIMIT else "ivf")
+        kind = self.kind if self.kind != "auto" else ("flat" if num_vectors <= FLAT_LIMIT else "ivf")
         most = max(1, num_vectors // _POINTS_PER_LIST)
         num_lists = min(most, self.num_lists or max(1, round(2 * math.sqrt(num_vectors))))
         num_probes = min(num_lists, self.num_probes or max(_LEAST_PROBES, math.ceil(num_lists / 16)))

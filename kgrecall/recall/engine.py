@@ -11,6 +11,7 @@ from pydantic import Field
 
 from kgrecall.errors import ConfigError, ShapeError, Shown
 from kgrecall.graph.vocabulary import Vocabulary
+from kgrecall.kernels import tier
 from kgrecall.recall.answers import AnswerWriter
 from kgrecall.recall.audience import Audience
 from kgrecall.recall.base import Channel, Evidence, Hits, Naming, QueryBatch, Signal
@@ -128,8 +129,18 @@ class RecallEngine:
         """
         return self.recall_many([query])[0]
 
+    @staticmethod
+    def warm_up() -> bool:
+        """Load the compiled loops (extra ``fast``) now, before the first request; whether there are any.
+
+        Else a process loads them by itself after :data:`kgrecall.kernels.tier.AFTER` queries: half a second, and on a machine
+        that never had them some seconds of compilation. Answers are the same with and without.
+        """
+        return tier.load()
+
     def recall_many(self, queries: Sequence[Query]) -> list[Candidates]:
         """The answers to many queries, in their order; faster than one by one. Raises as :meth:`recall`."""
+        tier.answering(len(queries))
         requests = [self._resolver.resolve(query) for query in queries]
         texts = self._encoded(queries)
         groups: dict[tuple[Any, ...], list[int]] = {}
@@ -159,6 +170,7 @@ class RecallEngine:
 
         Shapes: user_pos int64 (q,) -> int32 (q, k), padded with -1.
         """
+        tier.answering(len(user_pos))
         served = min(k, len(self._items))
         ranked = np.full((len(user_pos), k), -1, np.int32)
         mask = self._eligible.shown(among)
@@ -176,6 +188,7 @@ class RecallEngine:
 
         Shapes: user_pos int64 (q,) -> per channel, Hits of (q, k).
         """
+        tier.answering(len(user_pos))
         found = {name: Hits.empty(len(user_pos), k) for name in self.channel_names}
         mask = self._eligible.shown()
         for rows, batch, _ in self._users.of(user_pos, mask):

@@ -22,6 +22,9 @@ BUILDERS: dict[str, Builder] = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("tier")
+
+
 @pytest.fixture(params=sorted(BUILDERS))
 def build(request: pytest.FixtureRequest) -> Builder:
     return BUILDERS[request.param]
