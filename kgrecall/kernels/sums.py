@@ -28,9 +28,9 @@ def add_rows(
 ) -> int:
     """``sums += sum_r weights[r] * matrix[rows[r]]``; every column whose sum left 0 is written to ``touched``.
 
-    Returns how many were written; one stands twice when its sum was 0 in between.
+    Returns how many were written; one stands twice when its sum was 0 in between. ``values`` of length 0 stand for ones.
     """
-    n = 0
+    n, ones = 0, len(values) == 0
     for r in range(len(rows)):
         weight = weights[r]
         for place in range(indptr[rows[r]], indptr[rows[r] + 1]):
@@ -38,7 +38,7 @@ def add_rows(
             before = sums[column]
             touched[n] = column  # without a branch, which the processor could not predict
             n += before == 0
-            sums[column] = before + weight * values[place]
+            sums[column] = before + (weight if ones else weight * values[place])
     return n
 
 
@@ -65,10 +65,13 @@ def fetch_rows(indptr: IntArray, indices: PosArray, values: FloatArray, rows: Po
 
     Shapes: scratch int32 (>= len(rows),), written to so that the compiler keeps the looks.
     """
+    ones = len(values) == 0
     for r in range(len(rows)):
         first, last = indptr[rows[r]], max(indptr[rows[r] + 1] - 1, indptr[rows[r]])
         if first < len(indices):
-            scratch[r] = indices[first] ^ indices[last] ^ np.int32(values[first] + values[last])
+            scratch[r] = indices[first] ^ indices[last]
+            if not ones:
+                scratch[r] ^= np.int32(values[first] + values[last])
 
 
 @inner

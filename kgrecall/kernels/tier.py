@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kgrecall.kernels.loops import Loops
 
 SWITCH = "KGRECALL_COMPILED"
-"""Environment variable: ``0`` never, ``1`` from the first query; else after ``AFTER`` queries."""
+"""Environment variable, read once: ``0`` never, ``1`` from the first query; else after ``AFTER`` queries."""
 AFTER = 256
 
 
@@ -24,7 +24,9 @@ class _Tier:
 
     def __init__(self) -> None:
         self.loops: Loops | None = None
+        self.active: Loops | None = None
         self.answered = 0
+        self.after = {"0": None, "1": 0}.get(os.environ.get(SWITCH, ""), AFTER)
         self.available = importlib.util.find_spec("numba") is not None
         self.loading = Lock()
 
@@ -34,14 +36,15 @@ _TIER = _Tier()
 
 def compiled() -> Loops | None:
     """The compiled loops when they are loaded and wanted, else None."""
-    return _TIER.loops if os.environ.get(SWITCH) != "0" else None
+    return _TIER.active
 
 
 def answering(num_queries: int) -> None:
     """Say that so many queries are about to be answered; loads the loops when that makes it worth while."""
-    _TIER.answered += num_queries
-    if _TIER.loops is None and (_TIER.answered >= AFTER or os.environ.get(SWITCH) == "1"):
-        load()
+    if _TIER.active is None and _TIER.after is not None:
+        _TIER.answered += num_queries
+        if _TIER.answered >= _TIER.after:
+            load()
 
 
 def load() -> bool:
@@ -49,11 +52,17 @@ def load() -> bool:
 
     While one thread loads them, others go on with numpy.
     """
-    if _TIER.loops is None and _TIER.available and os.environ.get(SWITCH) != "0" and _TIER.loading.acquire(blocking=False):
+    if _TIER.active is None and _TIER.available and _TIER.after is not None and _TIER.loading.acquire(blocking=False):
         try:
             from kgrecall.kernels.loops import Loops
 
-            _TIER.loops = Loops()
+            _TIER.loops = _TIER.active = _TIER.loops or Loops()
         finally:
             _TIER.loading.release()
-    return compiled() is not None
+    return _TIER.active is not None
+
+
+def use(wanted: bool) -> bool:
+    """Answer with compiled loops from now on, or with numpy alone; whether there are loops. For tests and comparisons."""
+    _TIER.active, _TIER.after = None, 0 if wanted else None
+    return load()

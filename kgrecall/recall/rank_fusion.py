@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
@@ -58,8 +59,15 @@ def reciprocal_rank(hits: Hits, c: float = 60.0) -> FloatArray:
     Cormack, Clarke & Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods"
     (SIGIR 2009).
     """
-    ranks = np.arange(1, hits.positions.shape[1] + 1, dtype=np.float32)
-    return np.where(hits.positions >= 0, 1 / (np.float32(c) + ranks), 0).astype(np.float32)
+    return np.where(hits.positions >= 0, _worth(hits.positions.shape[1], c), np.float32(0))
+
+
+@lru_cache(maxsize=64)
+def _worth(k: int, c: float) -> FloatArray:
+    """Of each rank, float32 (k,)."""
+    worth = (1 / (np.float32(c) + np.arange(1, k + 1, dtype=np.float32))).astype(np.float32)
+    worth.flags.writeable = False
+    return worth
 
 
 def score_over_mean(hits: Hits, depth: int = 20) -> FloatArray:

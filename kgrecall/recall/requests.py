@@ -208,7 +208,9 @@ def _ragged(rows: Sequence[PosArray]) -> Ragged | None:
 
 
 def _indptr(lengths: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ends = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    return ends
 
 
 def _joined(parts: Sequence[PosArray]) -> PosArray:

@@ -39,8 +39,8 @@ class SparseRows:
 
     @property
     def csr(self) -> tuple[IntArray, PosArray, FloatArray]:
-        """``indptr`` int64, ``indices`` int32, ``values`` float32."""
-        return self._indptr, self._indices, self._values
+        """``indptr`` int64, ``indices`` int32, ``values`` float32, of length 0 where all are 1: so much less is read."""
+        return self._indptr, self._indices, self._values[:0] if self._only_ones else self._values
 
     @property
     def lengths(self) -> IntArray:

@@ -56,11 +56,11 @@ class VectorChannel:
 
     def _user_vectors(self, queries: QueryBatch) -> FloatArray:
         """float32 (q, dim), a zero row where nothing is known."""
-        vectors = history_sums(self._embeddings.item_inputs, queries)
         known = np.flatnonzero((queries.user_pos >= 0) & (queries.user_pos < len(self._embeddings.users)))
-        trained = self._embeddings.users[queries.user_pos[known]]
-        has = np.einsum("ij,ij->i", trained, trained) > 0
-        vectors[known[has]] = trained[has]
+        vectors = np.zeros((len(queries), self._embeddings.dim), np.float32)
+        vectors[known] = self._embeddings.users[queries.user_pos[known]]
+        for i in np.flatnonzero(~vectors.any(axis=1)).tolist():
+            vectors[i] = history_sums(self._embeddings.item_inputs, queries.rows(i, i + 1))[0]
         return vectors
 
 

@@ -21,11 +21,11 @@ def tier(request: pytest.FixtureRequest) -> Iterator[str]:
     """Everything that uses this is asked twice: of numpy, and of the compiled loops."""
     from kgrecall.kernels import tier
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(tier.SWITCH, str(int(request.param == "compiled")))
-        if tier.load() != (request.param == "compiled"):
-            pytest.skip("numba is not installed")
-        yield request.param
+    wanted = request.param == "compiled"
+    if tier.use(wanted) != wanted:
+        pytest.skip("numba is not installed")
+    yield request.param
+    tier.use(True)
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,6 +23,7 @@ from kgrecall.recall.rank_fusion import Fused, fuse
 from kgrecall.recall.sparse_rows import SparseRows
 
 NUM_ITEMS = 700
+Answer = TypeVar("Answer")
 
 
 def _batch(seed: int, *, seen: bool = True) -> QueryBatch:
@@ -39,11 +43,10 @@ def _batch(seed: int, *, seen: bool = True) -> QueryBatch:
     )
 
 
-def _both(monkeypatch: pytest.MonkeyPatch, ask: object) -> tuple[object, object]:
-    monkeypatch.setenv(tier.SWITCH, "0")
+def _both(ask: Callable[[], Answer]) -> tuple[Answer, Answer]:
+    assert not tier.use(False)
     slow = ask()
-    monkeypatch.setenv(tier.SWITCH, "1")
-    assert tier.load()
+    assert tier.use(True)
     return slow, ask()
 
 
@@ -59,18 +62,18 @@ def _sparse(rng: np.random.Generator, shape: tuple[int, int], share: float) -> c
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("share", [0.003, 0.3])
-def test_sums_of_rows(monkeypatch: pytest.MonkeyPatch, seed: int, share: float) -> None:
+def test_sums_of_rows(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     rows, batch = SparseRows(_sparse(rng, (NUM_ITEMS, NUM_ITEMS), share)), _batch(seed, seen=seed < 3)
     factor = rng.random(NUM_ITEMS, np.float32) if seed % 3 else None
-    _same_hits(*_both(monkeypatch, lambda: rows.best_hits(batch, batch.history_weight, 50, factor=factor)))
+    _same_hits(*_both(lambda: rows.best_hits(batch, batch.history_weight, 50, factor=factor)))
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("beam", [3, 1000])
-def test_walks(monkeypatch: pytest.MonkeyPatch, seed: int, beam: int) -> None:
+def test_walks(seed: int, beam: int) -> None:
     channel, batch = _walking(seed, beam), _batch(seed, seen=seed < 4)
-    _same_hits(*_both(monkeypatch, lambda: channel.recall(batch, 60)))
+    _same_hits(*_both(lambda: channel.recall(batch, 60)))
 
 
 def _walking(seed: int, beam: int) -> Channel:
@@ -86,8 +89,7 @@ lists = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=8), min_size
 @given(st.lists(lists, min_size=1, max_size=4), st.integers(1, 12))
 def test_fusion(channels: list[list[list[int]]], k: int) -> None:
     hits, parts = zip(*[_list(rows, seed) for seed, rows in enumerate(channels)], strict=True)
-    with pytest.MonkeyPatch.context() as patch:
-        slow, fast = _both(patch, lambda: fuse(hits, parts, k))
+    slow, fast = _both(lambda: fuse(hits, parts, k))
     for name in Fused.__slots__:
         np.testing.assert_array_equal(getattr(slow, name), getattr(fast, name))
 
@@ -101,9 +103,8 @@ def _list(rows: list[list[int]], seed: int) -> tuple[Hits, np.ndarray]:
     return hits, parts
 
 
-def test_the_loops_check_what_they_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(tier.SWITCH, "1")
-    assert tier.load()
+def test_the_loops_check_what_they_index() -> None:
+    assert tier.use(True)
     rows, nothing = SparseRows(_sparse(np.random.default_rng(0), (5, 5), 0.5)), np.zeros(0, np.int32)
     outside = QueryBatch(
         5, np.array([-1]), np.array([0, 1]), np.array([7], np.int32), np.ones(1, np.float32), np.array([0, 0]), nothing
