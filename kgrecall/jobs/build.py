@@ -23,8 +23,9 @@ from kgrecall.jobs.artifact import ArtifactWriter
 from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.jobs.build_config import BuildConfig, TrendConfig
 from kgrecall.jobs.build_report import BuildReport
-from kgrecall.jobs.choices import Fold, Validation, timed
+from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.encoders import open_encoder
+from kgrecall.jobs.folds import Fold, timed
 from kgrecall.jobs.ingredients import Ingredients, save
 from kgrecall.jobs.serve import assemble
 from kgrecall.model.inputs import ModelInputs

@@ -64,11 +64,12 @@ class BuildConfig(Settings):
     fusion: tuple[FusionConfig, ...] = Field(
         default=(
             FusionConfig(method="score", depth=100, temperatures={"vector": 0.12, "text": 0.12}),
+            FusionConfig(method="learned", temperatures={"vector": 0.12, "text": 0.12}),
             FusionConfig(method="rrf"),
         ),
         min_length=1,
     )
-    """How channels are combined; the weights are fitted for each method."""
+    """How channels are combined; the weights are fitted for each method. ``learned`` is tried with 300 queries or more."""
     engine: EngineConfig = EngineConfig()
     index: FaissConfig = FaissConfig()
 

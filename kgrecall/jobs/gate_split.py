@@ -9,7 +9,7 @@ import numpy as np
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.evaluate.segments import truth_by_warmth
 from kgrecall.graph.split import joined, new_pairs, split_by_time, split_random
-from kgrecall.jobs.choices import timed
+from kgrecall.jobs.folds import timed
 from kgrecall.types import BoolArray, IntArray, Interactions
 
 WARM, SPARSE, NEW, NEW_IN_ALL = "warm users", "sparse users", "new items", "new items among all"

@@ -10,6 +10,7 @@ from kgrecall.graph.columns import ItemColumns
 from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.encoders import LateEncoder
 from kgrecall.jobs.ingredients import Ingredients, load
+from kgrecall.recall.combiner_weights import CombinerWeights
 from kgrecall.recall.engine import EngineConfig, RecallEngine
 from kgrecall.recall.filter_mask import FilterMasks
 from kgrecall.recall.rank_fusion import FusionConfig
@@ -55,7 +56,7 @@ def assemble(
         ingredients.snapshot.users,
         ingredients.snapshot.items,
         made,
-        fusion.model_copy(update={"weights": weights, "temperatures": temperatures}),
+        fusion.model_copy(update={"weights": weights, "temperatures": temperatures, "combiner": _combiner(fusion, names)}),
         ingredients.histories,
         popularity=ingredients.popularity,
         filters=FilterMasks(ItemColumns(ingredients.snapshot)),
@@ -67,3 +68,8 @@ def assemble(
         naming=ingredients.naming,
         config=config,
     )
+
+
+def _combiner(fusion: FusionConfig, names: Sequence[str]) -> CombinerWeights | None:
+    """The learned combiner, where all channels that it knows are there and no other one."""
+    return fusion.combiner if fusion.combiner is not None and fusion.combiner.channels == tuple(names) else None

@@ -18,7 +18,7 @@ from kgrecall.graph.split import Split, new_pairs, split_by_time, split_random
 from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.build_report import BuildReport
-from kgrecall.jobs.choices import timed
+from kgrecall.jobs.folds import timed
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.base import Channel
 from kgrecall.recall.engine import RecallEngine

@@ -95,7 +95,8 @@ class RecallEngine:
         self.config, self.fusion = config or EngineConfig(), fusion
         naming = naming or Naming()
         names = names or Names({naming.user: users, naming.item: items})
-        self._panel = Panel(channels, fusion, depth=self.config.depth, on_signal=on_signal)
+        self.popularity = histories.popularity() if popularity is None else popularity
+        self._panel = Panel(channels, fusion, depth=self.config.depth, on_signal=on_signal, popularity=self.popularity)
         self._items, self._histories = items, histories
         self._encode_text = encode_text if TEXT_CHANNEL in self.channel_names else None
         self._answers = AnswerWriter(items, names.titles.get(naming.item))
@@ -105,7 +106,7 @@ class RecallEngine:
         self._resolver = Resolver(users, items, histories, self.config.max_history, audience)
         self._users = UserBatches(histories, audience, self.config.max_history)
         users_per_item = histories.popularity()
-        self._popular = PopularOrder(users_per_item if popularity is None else popularity)
+        self._popular = PopularOrder(self.popularity)
         self._planner = Planner(self._panel, self._popular, users_per_item, filters, vectors)
 
     @property

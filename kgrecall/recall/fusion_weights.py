@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kgrecall.errors import ConfigError, Shown
 from kgrecall.recall.base import Hits
+from kgrecall.recall.merged_lists import MergedLists, Values, merge_lists
 from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.types import BoolArray, FloatArray, IntArray
+from kgrecall.types import FloatArray, IntArray
 
 _STEPS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 4.0)
 _MAX_PASSES = 8
 _LEAST_GAIN = 1e-6
-_Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +54,41 @@ def fit_weights(
         ConfigError: no channel, or no query with a held-out item.
     """
     config = config or FusionConfig(method="score")
-    lists = _merge(hits, truth_indptr, truth_pos, config)
-    value = _RecallAt(lists, k) if measure == "recall" else _NdcgAt(lists, k)
-    weights = np.ones(len(hits), np.float32)
+    return weigh(merge_lists(hits, truth_indptr, truth_pos, config), list(hits), config, measure=measure, k=k, caution=caution)
+
+
+def weigh(
+    lists: MergedLists,
+    names: Sequence[str],
+    config: FusionConfig,
+    *,
+    measure: Literal["ndcg", "recall"] = "ndcg",
+    k: int = 20,
+    caution: float = 1.0,
+) -> FittedFusion:
+    """:func:`fit_weights` on lists that are merged already, of the channels ``names``."""
+
+    def value(weights: FloatArray) -> Values:
+        totals = lists.scores @ weights
+        return lists.recall(totals, k) if measure == "recall" else lists.ndcg(totals, k)
+
+    weights = np.ones(len(names), np.float32)
     values = value(weights)
     equal = float(values.mean())
     for _ in range(_MAX_PASSES):
         before = values
-        for channel in range(len(hits)):
+        for channel in range(len(names)):
             weights, values = _best_step(value, weights, values, channel, caution)
         if values is before:
             break
     weights = weights / weights.max()
-    chosen = {name: round(float(w), 6) for name, w in zip(hits, weights, strict=True)}
+    chosen = {name: round(float(w), 6) for name, w in zip(names, weights, strict=True)}
     return FittedFusion(config.model_copy(update={"weights": chosen}), float(values.mean()), equal)
 
 
 def _best_step(
-    value: Callable[[FloatArray], _Values], weights: FloatArray, values: _Values, channel: int, caution: float
-) -> tuple[FloatArray, _Values]:
+    value: Callable[[FloatArray], Values], weights: FloatArray, values: Values, channel: int, caution: float
+) -> tuple[FloatArray, Values]:
     """The best multiple of one channel's weight, or what there was when none is surely better."""
     base = weights[channel] if weights[channel] > 0 else 0.25 * weights.max()
     best, best_gain = (weights, values), 0.0
@@ -88,76 +102,3 @@ def _best_step(
         if gain.mean() > max(best_gain, _LEAST_GAIN, caution * gain.std() / np.sqrt(len(gain))):
             best, best_gain = (trial, found), float(gain.mean())
     return best
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Lists:
-    """The union of all channels' hits per query, padded. Shapes: features float32 (q, u, channels), relevant bool (q, u),
-    num_true int64 (q,)."""
-
-    features: FloatArray
-    relevant: BoolArray
-    num_true: IntArray
-
-
-def _merge(hits: Mapping[str, Hits], truth_indptr: IntArray, truth_pos: IntArray, config: FusionConfig) -> _Lists:
-    num_true = np.diff(truth_indptr)
-    if not hits or not num_true.any():
-        raise ConfigError(
-            "fit_weights",
-            expected="at least one channel and one query with a held-out item",
-            got=Shown(f"{len(hits)} channels, {int((num_true > 0).sum())} such queries"),
-            remedy="Cut a validation part from the training interactions first.",
-        )
-    key, inverse, where = _merge_keys(list(hits.values()))
-    row = key >> 32
-    counts = np.bincount(row, minlength=len(num_true))
-    place = np.arange(len(key)) - np.repeat(np.cumsum(counts) - counts, counts)
-    features = np.zeros((len(num_true), max(1, counts.max(initial=0)), len(hits)), np.float32)
-    for channel, (name, hit) in enumerate(hits.items()):
-        mine = inverse[where[channel] : where[channel + 1]]
-        features[row[mine], place[mine], channel] = config.calibrate(name, hit)[hit.positions >= 0]
-    true_key = np.repeat(np.arange(len(num_true)), num_true) << 32 | truth_pos
-    relevant = np.zeros(features.shape[:2], np.bool_)
-    relevant[row, place] = np.isin(key, true_key)
-    asked = num_true > 0
-    return _Lists(features[asked], relevant[asked], num_true[asked])
-
-
-class _At:
-    """A measure at k, a value per query, as a function of the weights."""
-
-    def __init__(self, lists: _Lists, k: int) -> None:
-        self._lists, self._k = lists, min(k, lists.relevant.shape[1])
-        self._discount = 1 / np.log2(np.arange(2, k + 2))
-        self._ideal = np.concatenate([[0.0], np.cumsum(self._discount)])[np.minimum(lists.num_true, k)]
-
-    def _top(self, weights: FloatArray) -> BoolArray:
-        """Relevance of the k best of each query, best first: bool (q, k)."""
-        scores = -(self._lists.features @ weights)
-        best = np.argpartition(scores, self._k - 1, axis=1)[:, : self._k]
-        order = np.argsort(np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        return np.take_along_axis(self._lists.relevant, np.take_along_axis(best, order, axis=1), axis=1)
-
-
-class _NdcgAt(_At):
-    def __call__(self, weights: FloatArray) -> _Values:
-        values: _Values = self._top(weights) @ self._discount[: self._k] / self._ideal
-        return values
-
-
-class _RecallAt(_At):
-    def __call__(self, weights: FloatArray) -> _Values:
-        values: _Values = self._top(weights).sum(axis=1) / self._lists.num_true
-        return values
-
-
-def _merge_keys(hits: Sequence[Hits]) -> tuple[IntArray, NDArray[np.intp], list[int]]:
-    """The distinct (row << 32 | position) keys of all hits, the key of each hit, and where each channel's hits begin."""
-    keys, where = [], [0]
-    for hit in hits:
-        row, column = np.nonzero(hit.positions >= 0)
-        keys.append(row << 32 | hit.positions[row, column])
-        where.append(where[-1] + len(row))
-    key, inverse = np.unique(np.concatenate(keys), return_inverse=True)
-    return key, inverse, where

@@ -9,6 +9,7 @@ import numpy as np
 
 from kgrecall.errors import ConfigError, Shown, nearest
 from kgrecall.recall.base import Channel, Hits, QueryBatch, Signal
+from kgrecall.recall.combiner import Combiner, Surroundings, log_popularity
 from kgrecall.recall.leanings import LeaningChannel
 from kgrecall.recall.popularity import PopularityChannel
 from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse, text_led
@@ -35,6 +36,7 @@ class Panel:
     Args:
         depth: hits asked of each channel, or k when that is more.
         on_signal: channels that are asked only where a query holds their signal.
+        popularity: float32 (num_items,): what the learned fusion knows of items; not needed by the other methods.
 
     Raises:
         ConfigError: no channel, two of one name, or fusion settings for a channel that is not there.
@@ -47,6 +49,7 @@ class Panel:
         *,
         depth: int,
         on_signal: Mapping[Signal, Channel] | None = None,
+        popularity: FloatArray | None = None,
     ) -> None:
         self._on_signal = dict(on_signal or {})
         self._all = {channel.name: channel for channel in (*channels, *self._on_signal.values())}
@@ -63,6 +66,8 @@ class Panel:
                 raise ConfigError("fusion", expected="names of channels", got=name, remedy=nearest(name, self._all))
         self.names = names
         self._fusion, self._depth = self._with_leanings(fusion), depth
+        self._combiner = None if fusion.combiner is None or popularity is None else Combiner(fusion.combiner)
+        self._popularity = log_popularity(np.zeros(1, np.float32) if popularity is None else popularity)
 
     def __getitem__(self, name: str) -> Channel:
         return self._all[name]
@@ -106,18 +111,28 @@ class Panel:
         """
         scale = [self._fusion.weight(n) * w for n, w in zip(names, weights or [1.0] * len(names), strict=True)]
         parts = [self._fusion.calibrate(n, h) * np.float32(w) for n, h, w in zip(names, hits, scale, strict=True)]
+        led: BoolArray = np.zeros(len(batch), np.bool_)
         if batch.text is not None and TEXT_CHANNEL in names:
             text = names.index(TEXT_CHANNEL)
-            led = batch.text.any(axis=1)
+            led |= batch.text.any(axis=1)
             parts[text][led] = self._text_parts(names, hits[text])[led]
-        return PanelAnswer(names, fuse(hits, parts, k), self._personal(names, hits))
+        if weights is None and self._combiner is not None and self._combiner.channels == names:
+            around = Surroundings.now(self._popularity, batch.history_indptr)
+            rows = ~led & (np.diff(batch.history_indptr) > 0)
+            fused = self._combiner.rescore(fuse(hits, parts, hits[0].positions.shape[1]), around, rows, k)
+        else:
+            fused = fuse(hits, parts, k)
+        return PanelAnswer(names, fused, self._personal(names, hits))
 
     def contributions(self, batch: QueryBatch, names: tuple[str, ...], item_pos: int) -> dict[str, float]:
         """What each channel adds to one item's fused score, for a batch of one; empty when none recalled it."""
-        fused = self.ask(batch, names, self._depth * len(names)).fused
-        at = fused.positions[0] == item_pos
+        for depth in (self._depth, self._depth * len(names)):  # as an answer sees it, or deeper where none holds it
+            fused = self.ask(batch, names, depth).fused
+            at = fused.positions[0] == item_pos
+            if at.any():
+                break
         parts = fused.parts[:, 0, at].sum(axis=1).tolist()
-        return {name: part for name, part in zip(names, parts, strict=True) if part > 0}
+        return {name: part for name, part in zip(names, parts, strict=True) if part != 0}
 
     def _with_leanings(self, fusion: FusionConfig) -> FusionConfig:
         """Channels that refine popularity weigh what it weighs, but something."""

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from kgrecall.kernels.tier import compiled
 from kgrecall.recall.base import Hits, best_of
+from kgrecall.recall.combiner_weights import CombinerWeights
 from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, IntArray, PosArray
 
@@ -26,8 +27,9 @@ Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class FusionConfig(Settings):
     """How channels are weighed against each other."""
 
-    method: Literal["rrf", "score"] = "rrf"
-    """``rrf`` looks at ranks only, ``score`` at scores over the channel's own mean."""
+    method: Literal["rrf", "score", "learned"] = "rrf"
+    """``rrf`` looks at ranks only, ``score`` at scores over the channel's own mean; ``learned`` reorders the best ``depth`` of
+    the engine by a small network (see :mod:`kgrecall.recall.combiner`), and is ``score`` until a build has trained one."""
     weights: dict[str, Weight] = Field(default_factory=dict)
     """Weight per channel, >= 0; 1 when not named."""
     rrf_c: float = Field(default=60.0, gt=0)
@@ -36,6 +38,9 @@ class FusionConfig(Settings):
     """Score fusion: a channel's scores are divided by the mean of its best ``depth``."""
     temperatures: dict[str, Temperature] = Field(default_factory=dict)
     """Score fusion: a channel of cosines is spread by ``exp(score / temperature)`` first."""
+
+    combiner: CombinerWeights | None = None
+    """``learned``: the network, set by a build."""
 
     text_weight: float = Field(default=4.0, gt=0)
     """Where a query has a text: weight of the text channel, as a multiple of all other channels' weights together."""
@@ -109,6 +114,15 @@ class Fused:
     scores: FloatArray
     channel_scores: FloatArray
     parts: FloatArray
+
+    def head(self, k: int) -> Fused:
+        """A copy of the first k of each row."""
+        copied = (self.scores[:, :k].copy(), self.channel_scores[:, :, :k].copy(), self.parts[:, :, :k].copy())
+        return Fused(self.positions[:, :k].copy(), *copied)
+
+    def rows(self, rows: IntArray) -> Fused:
+        """A copy of some rows."""
+        return Fused(self.positions[rows], self.scores[rows], self.channel_scores[:, rows], self.parts[:, rows])
 
 
 def fuse(hits: Sequence[Hits], contributions: Sequence[FloatArray], k: int) -> Fused:

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from kgrecall.jobs.choices import Validation, timed
+from kgrecall.jobs.choices import Validation
+from kgrecall.jobs.folds import timed
 from kgrecall.recall.popularity import PopularityChannel, item_popularity
 from kgrecall.types import Interactions
 

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kgrecall.recall.base import Hits
+from kgrecall.recall.combiner import Combiner, Surroundings, log_length, log_popularity
+from kgrecall.recall.combiner_fit import FittedCombiner, fit_combiner
+from kgrecall.recall.combiner_weights import CombinerWeights
+from kgrecall.recall.fusion_weights import weigh
+from kgrecall.recall.merged_lists import MergedLists, merge_lists
+from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse
+
+NUM_ITEMS, DEPTH, NAMES = 60, 25, ("a", "b")
+CONFIG = FusionConfig(method="learned")
+
+
+def weights(seed: int = 0) -> CombinerWeights:
+    rng = np.random.default_rng(seed)
+    num_features, units = 3 * len(NAMES) + 4, 5
+    draw = rng.normal(size=(num_features, units)).round(3)
+    rest = [tuple(rng.normal(size=n).round(3).tolist()) for n in (units, units, num_features)]
+    hidden = tuple(tuple(row) for row in draw.tolist())
+    return CombinerWeights(
+        channels=NAMES, first=(1.0, 0.5), hidden=hidden, bias=rest[0], out=rest[1], direct=rest[2], floor=-8.0
+    )
+
+
+def fused(seed: int = 0, num_queries: int = 4) -> tuple[Fused, Surroundings]:
+    """Two channels' random hits fused by the first weights, and random surroundings."""
+    rng = np.random.default_rng(seed)
+    hits = [drawn(rng, num_queries) for _ in NAMES]
+    parts = [CONFIG.calibrate(name, hit) * np.float32(w) for name, hit, w in zip(NAMES, hits, weights().first, strict=True)]
+    popularity = log_popularity(rng.integers(0, 30, NUM_ITEMS).astype(np.float32))
+    return fuse(hits, parts, 40), Surroundings.now(popularity, np.arange(0, 3 * num_queries + 1, 3))
+
+
+def drawn(rng: np.random.Generator, num_queries: int) -> Hits:
+    hits = Hits.empty(num_queries, DEPTH)
+    for i in range(num_queries):
+        by = rng.random(NUM_ITEMS).astype(np.float32)
+        hits.positions[i] = np.argsort(-by)[:DEPTH]
+        hits.scores[i] = by[hits.positions[i]]
+    return hits
+
+
+def naive_score(learned: CombinerWeights, lists: Fused, around: Surroundings, i: int, j: int) -> float:
+    """The network written out for one item of one list."""
+    found = ~np.isnan(lists.channel_scores[:, i, j])
+    scores = lists.parts[:, i, j] / np.array(learned.first)
+    rest = [found.sum(), scores @ np.array(learned.first), around.popularity[0, lists.positions[i, j]], around.history[i]]
+    x = np.concatenate([scores, np.log(1 + scores), found, rest])
+    units = np.maximum(x @ np.array(learned.hidden) + np.array(learned.bias), 0)
+    return max(float(units @ np.array(learned.out) + x @ np.array(learned.direct)) - learned.floor, 1e-6)
+
+
+def test_scores_are_those_of_the_network_and_order_the_list() -> None:
+    lists, around = fused()
+    found = Combiner(weights()).rescore(lists, around, np.ones(4, np.bool_), 10)
+    for i in range(4):
+        expected = {
+            int(lists.positions[i, j]): naive_score(weights(), lists, around, i, j)
+            for j in np.flatnonzero(lists.positions[i] >= 0)
+        }
+        best = sorted(expected, key=lambda item: (-round(expected[item], 5), item))[:10]
+        assert found.positions[i].tolist() == best
+        assert found.scores[i] == pytest.approx([expected[item] for item in best], rel=1e-4)
+
+
+def test_parts_add_up_and_belong_to_the_channels_that_found_the_item() -> None:
+    lists, around = fused(1)
+    found = Combiner(weights(1)).rescore(lists, around, np.ones(4, np.bool_), 30)
+    valid = found.positions >= 0
+    assert found.parts.sum(axis=0)[valid] == pytest.approx(found.scores[valid], abs=1e-4)
+    assert (found.parts[np.isnan(found.channel_scores)] == 0).all()
+    assert (found.parts < 0).any(), "a channel can speak against an item"
+
+
+def test_a_channel_that_the_network_ignores_adds_only_its_even_share() -> None:
+    plain = weights().model_copy(update={"hidden": ((0.0,) * 5,) * 10, "direct": (3.0, *(0.0,) * 9), "floor": 0.0})
+    lists, around = fused(2)
+    found = Combiner(plain).rescore(lists, around, np.ones(4, np.bool_), 30)
+    bias = float(np.maximum(plain.bias, 0) @ np.array(plain.out))
+    both = ~np.isnan(found.channel_scores).any(axis=0) & (found.scores > 1e-3)
+    assert both.any()
+    assert found.parts[1][both] == pytest.approx(np.full(both.sum(), bias / 2), abs=1e-4)
+
+
+def test_other_rows_stay_as_they_were() -> None:
+    lists, around = fused()
+    found = Combiner(weights()).rescore(lists, around, np.array([True, False, True, False]), 10)
+    assert found.positions[[1, 3]].tolist() == lists.positions[[1, 3], :10].tolist()
+    assert found.parts[:, 1].tolist() == lists.parts[:, 1, :10].tolist()
+    assert found.positions[0].tolist() != lists.positions[0, :10].tolist()
+
+
+def test_short_lists_stay_padded() -> None:
+    hits = [Hits(np.array([[3, 5, -1]], np.int32), np.array([[2.0, 1.0, -np.inf]], np.float32)), Hits.empty(1, 3)]
+    lists = fuse(hits, [CONFIG.calibrate("a", hit) for hit in hits], 3)
+    around = Surroundings.now(np.zeros(NUM_ITEMS, np.float32), np.array([0, 1]))
+    found = Combiner(weights()).rescore(lists, around, np.ones(1, np.bool_), 3)
+    assert sorted(found.positions[0].tolist()) == [-1, 3, 5]
+    assert found.positions[0, 2] == -1
+    assert found.scores[0, 2] == -np.inf
+    assert (found.parts[:, 0, 2] == 0).all()
+
+
+def planted(num_queries: int) -> tuple[MergedLists, Surroundings]:
+    """Channel a is right about people with short histories, b about those with long ones: no weights serve both."""
+    rng = np.random.default_rng(7)
+    lengths = np.where(np.arange(num_queries) % 2 == 0, 2, 40)
+    truth = rng.integers(0, NUM_ITEMS, num_queries)
+    hits = {name: Hits.empty(num_queries, DEPTH) for name in NAMES}
+    for i in range(num_queries):
+        for name, right in zip(NAMES, (lengths[i] == 2, lengths[i] == 40), strict=True):
+            by = rng.random(NUM_ITEMS).astype(np.float32)
+            by[truth[i]] += 0.5 * right
+            hits[name].positions[i] = np.argsort(-by)[:DEPTH]
+            hits[name].scores[i] = by[hits[name].positions[i]]
+    merged = merge_lists(hits, np.arange(num_queries + 1), truth, CONFIG)
+    around = Surroundings(np.zeros((1, NUM_ITEMS), np.float32), np.zeros(num_queries, np.int64), np.log1p(lengths))
+    return merged, around
+
+
+def fitted(num_queries: int) -> FittedCombiner | None:
+    merged, around = planted(num_queries)
+    return fit_combiner(merged, NAMES, np.ones(2, np.float32), around)
+
+
+def test_what_depends_on_the_user_is_learned_and_holds_for_unseen_queries() -> None:
+    learned = fitted(1500)
+    assert learned is not None
+    best_weights = weigh(planted(1500)[0], NAMES, CONFIG).value
+    assert learned.values.mean() > best_weights + 0.05
+
+
+def test_where_there_is_nothing_to_learn_the_value_is_no_better_than_the_weights() -> None:
+    merged, around = planted(600)
+    rng = np.random.default_rng(0)
+    order = rng.permuted(np.tile(np.arange(merged.relevant.shape[1]), (600, 1)), axis=1)
+    valid = merged.positions >= 0
+    shuffled = np.take_along_axis(merged.relevant, order, axis=1) & valid
+    noise = MergedLists(merged.queries, merged.positions, merged.scores, merged.found, shuffled, merged.num_true)
+    learned = fit_combiner(noise, NAMES, np.ones(2, np.float32), around)
+    assert learned is not None
+    assert learned.values.mean() < weigh(noise, NAMES, CONFIG).value + 0.02
+
+
+def test_few_queries_train_no_network() -> None:
+    assert fitted(200) is None
+
+
+def test_the_same_lists_give_the_same_network() -> None:
+    first, again = fitted(400), fitted(400)
+    assert first is not None
+    assert again is not None
+    assert first.weights == again.weights
+
+
+def test_weights_survive_json() -> None:
+    config = FusionConfig(method="learned", combiner=weights())
+    assert FusionConfig(**config.model_dump()) == config
+    assert FusionConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_logarithms() -> None:
+    assert log_popularity(np.array([1, 3, 5], np.float32)) == pytest.approx(np.log([2 / 4, 1, 6 / 4]), abs=1e-6)
+    assert log_length(np.array([0, 0, 3])) == pytest.approx([0, np.log(4)], abs=1e-6)
