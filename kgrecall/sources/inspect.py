@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from kgrecall.sources.mappings import find_mapping
 from kgrecall.sources.profile import describe
 from kgrecall.sources.proposer import Proposer
 from kgrecall.sources.roles import Table, classify
-from kgrecall.sources.sniff import Sample, take_sample
+from kgrecall.sources.sniff import Sample, has_columns, take_sample
 
 _NO_DATA = frozenset({"readme", "license", "licence", "copying", "changelog"})
+_NUMBER = re.compile(r"\d+(?:[-_]\d+)*")
+"""``0017``, ``2024-01-31``: what tells the parts of a table apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,13 @@ def propose_mapping(files: Iterable[str | Path] | str | Path) -> Proposal:
     folder = _common_folder(paths)
     doubts: list[str] = []
     tables: list[Table] = []
-    for path in paths:
-        name = path.relative_to(folder).as_posix()
-        sample = take_sample(path, name)
-        if isinstance(sample, str):
-            doubts.append(f"{name} is left out: {sample}.")
-        else:
-            doubts += [f"{name}: {doubt}." for doubt in sample.doubts]
-            tables.append(_table(sample))
+    for name, parts in _in_parts(paths, folder).items():
+        for sample in _samples(name, parts, folder):
+            if isinstance(sample, Sample):
+                doubts += [f"{sample.name}: {doubt}." for doubt in sample.doubts]
+                tables.append(_table(sample))
+            else:
+                doubts.append(sample)
     if train := _kgat_train(tables):
         text = find_mapping("kgat").read_text(encoding="utf-8").replace('"train.txt"', f'"{train}"')
         return Proposal(
@@ -82,6 +84,33 @@ def _common_folder(paths: Sequence[Path]) -> Path:
     while not all(path.is_relative_to(folder) for path in paths):
         folder = folder.parent
     return folder
+
+
+def _in_parts(paths: Sequence[Path], folder: Path) -> dict[str, list[Path]]:
+    """Name or glob -> its files: those whose names differ in one number only are the parts of one table."""
+    groups: dict[str, list[Path]] = {}
+    for path in paths:
+        groups.setdefault(_NUMBER.sub("*", path.relative_to(folder).as_posix()), []).append(path)
+    result: dict[str, list[Path]] = {}
+    for pattern, parts in groups.items():
+        names = [path.relative_to(folder).as_posix() for path in parts]
+        if len(parts) > 1 and pattern.count("*") == 1 and set(folder.glob(pattern)) == set(parts):
+            result[pattern] = parts
+        else:
+            result |= {name: [path] for name, path in zip(names, parts, strict=True)}
+    return result
+
+
+def _samples(name: str, parts: Sequence[Path], folder: Path) -> Iterator[Sample | str]:
+    """One sample for all parts when they have the columns of the first; a sentence for each file that cannot be read."""
+    first = take_sample(parts[0], name)
+    if len(parts) == 1:
+        yield first if isinstance(first, Sample) else f"{name} is left out: {first}."
+    elif isinstance(first, Sample) and all(has_columns(path, first) for path in parts[1:]):
+        yield replace(first, whole=False)
+    else:
+        for path in parts:
+            yield from _samples(path.relative_to(folder).as_posix(), [path], folder)
 
 
 def _table(sample: Sample) -> Table:

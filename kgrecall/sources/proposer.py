@@ -30,6 +30,8 @@ class Proposer:
         self.doubts = list(doubts)
         self._item = main_item_noun(tables)
         self._tables = [table for table in tables if not self._is_foreign(table, tables)]
+        events = [table for table in self._tables if table.kind == "interactions"]
+        self._tables = [t for t in self._tables if t.kind != "interactions" or not self._is_copy(t, events)]
         self._of_kind: Counter[str] = Counter(table.kind for table in self._tables)
         entities = [table for table in self._tables if table.kind == "entities"]
         self._known = {table.noun: label_of(table.noun) for table in entities if self._is_mentioned(table)}
@@ -57,10 +59,8 @@ class Proposer:
                 if table.kind == kind:
                     method(table)
         for relation, events in self._events.items():
-            timed = all(any(column.kind == "time" for column in table.others) for table in events)
-            if timed and any(map(_repeats, events)):
+            if all(map(_timed, events)) and any(not table.sample.whole or _repeats(table) for table in events):
                 self._draft.events_repeat(relation)
-        self._compare_ids()
         for table in self._tables:
             if table.kind == "unknown":
                 self.doubts.append(f"{table.sample.name} is left out: no column tells what its rows are.")
@@ -87,15 +87,15 @@ class Proposer:
         self.doubts.append(f"{table.sample.name} is left out: its {noun} ids are not the {self._item} ids of the other files.")
         return True
 
-    def _compare_ids(self) -> None:
-        """Two copies of the same events under different ids look like twice as many users."""
-        events = [table for table in self._tables if table.kind == "interactions"]
-        for i, table in enumerate(events[1:], 1):
-            if not _ids(table, table.keys[1]) & {value for other in events[:i] for value in _ids(other, other.keys[1])}:
-                before = ", ".join(other.sample.name for other in events[:i])
-                self.doubts.append(
-                    f"{table.sample.name} shares no {table.keys[1]} with {before}: the same data under other ids?"
-                )
+    def _is_copy(self, table: Table, events: Sequence[Table]) -> bool:
+        """Whether it tells of other users and other items than the main events: mostly the same data under other ids."""
+        main = next(iter(event for event in events if _speaking(event)), events[0])
+        sides = zip(table.keys, main.keys, strict=True)
+        if table is main or any(_ids(table, ours) & _ids(main, theirs) for ours, theirs in sides):
+            return False
+        name, keys = table.sample.name, " and no ".join(table.keys)
+        self.doubts.append(f"{name} is left out: it shares no {keys} with {main.sample.name}; the same data under other ids?")
+        return True
 
     def _covered(self, table: Table, column: str, kind: str, tables: Sequence[Table]) -> float:
         """The share of a column's ids that the tables of nodes of this kind list; 1 when these were not read to the end."""
@@ -137,7 +137,8 @@ class Proposer:
         self._found(table, f"{label} by {table.keys[0]}{made}")
 
     def _link(self, table: Table) -> None:
-        self._draft.edges(table, "SAME_AS", "identity", (self._item_label, "Entity"), ["target"])
+        create = self._absent_ends(table, (("source", table.keys[0], "items"),))
+        self._draft.edges(table, "SAME_AS", "identity", (self._item_label, "Entity"), [*create, "target"])
         self._found(table, f"{table.keys[0]} is the {self._item_label}, {table.keys[1]} its entity")
 
     def _triples(self, table: Table) -> None:
@@ -192,11 +193,21 @@ def _how(column: Column) -> str:
     return f"{column.kind}{cut}{f' in {column.unit}' if column.unit else ''}"
 
 
+def _timed(table: Table) -> bool:
+    """Whether nearly every event has a time."""
+    return any(column.kind == "time" and column.filled >= 0.9 * column.rows for column in table.others)
+
+
 def _repeats(table: Table) -> bool:
     """Whether a user does the same to an item more than once."""
     columns = {side: as_text(plain(table.sample.columns[key]).values) for side, key in zip("ui", table.keys, strict=True)}
     pairs = pl.DataFrame({side: pl.Series(values=pl.from_arrow(cells)) for side, cells in columns.items()}).drop_nulls()
     return pairs.n_unique() < len(pairs)
+
+
+def _speaking(table: Table) -> bool:
+    """Whether both ids are words of somebody's own, not mere numbers."""
+    return not any(_texts(table, key).str.contains(r"^\d+$").all() for key in table.keys)
 
 
 def _texts(table: Table, column: str) -> pl.Series:

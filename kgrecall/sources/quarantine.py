@@ -23,6 +23,8 @@ class Reason(StrEnum):
 
     MISSING_ID = "missing_id"
     """The id of a node, or an end of an edge, is empty or blank."""
+    MISSING_KEY = "missing_key"
+    """A property that belongs to the key of the relation has no value."""
     TOO_LONG = "too_long"
     """An id of more than 1,024 bytes, or a text of more than 1 MiB."""
     BAD_ENCODING = "bad_encoding"

@@ -103,6 +103,10 @@ class RecordBuilder:
         columns = {name: self._property(raw, how, spec.properties[name]) for name, how in mapping.properties.items()}
         if spec.time in columns:
             columns[spec.time] = self._event_time(columns[spec.time])
+        for name in spec.edge_key:
+            cells = columns[name]
+            nothing = {Reason.MISSING_KEY: positions(cells.values.is_null())}  # behind a reason why there is nothing
+            columns[name] = Cells(cells.values, joined(cells.problems, nothing))
         absent = source.absent | target.absent
         bad = (absent if parents is None else absent[parents]).copy()
         self.records_read[mapping.type] += len(bad) - int(bad.sum())

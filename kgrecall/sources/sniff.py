@@ -60,9 +60,17 @@ def take_sample(path: Path, name: str) -> Sample | str:
         return f"it cannot be read: {error}"
 
 
+def has_columns(path: Path, sample: Sample) -> bool:
+    """Whether another file, read like the one of the sample, has its columns."""
+    try:
+        return set(sample.columns) <= set(open_source(path, path.name, sample.mapping, sample.columns).columns)
+    except SourceError:
+        return False
+
+
 def _sniff(path: Path, name: str) -> Sample | str:
     head, _ = next(text_chunks(path, None, _HEAD_BYTES), (b"", 0.0))
-    for magic, binary in ((b"PAR1", "parquet"), (b"ARROW1", "arrow")):
+    for magic, binary in ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"\xff\xff\xff\xff", "arrow")):
         if head.startswith(magic):
             return _read(path, FileMapping.model_validate({"path": name, "format": binary}))
     if not head.strip():
@@ -79,9 +87,19 @@ def _sniff(path: Path, name: str) -> Sample | str:
         return guess
     guess = guess.model_copy(update={"encoding": encoding})
     if guess.format == "delimited" and '"' in text:
-        plain = guess.model_copy(update={"quote": None})
-        return min((_read(path, mapping, doubts) for mapping in (guess, plain)), key=lambda sample: sample.bad)
+        return _quoted_or_not(path, guess, text, doubts)
     return _read(path, guess, doubts)
+
+
+def _quoted_or_not(path: Path, guess: FileMapping, text: str, doubts: tuple[str, ...]) -> Sample:
+    """With quotes unless they break more rows than there are cells that are quoted as they should be."""
+    quoted = _read(path, guess, doubts)
+    if not quoted.bad:
+        return quoted
+    plain = _read(path, guess.model_copy(update={"quote": None}), doubts)
+    edge = re.escape(guess.delimiter or ",")
+    cells = re.findall(rf'(?:^|{edge})"(?:[^"\n]|"")*"(?={edge}|\r?$)', text, re.MULTILINE)
+    return quoted if len(cells) > quoted.bad - plain.bad else plain
 
 
 def _looks_binary(text: str) -> bool:
