@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kgrecall.recall.engine import RecallEngine as RecallEngine
     from kgrecall.schema import GraphSchema as GraphSchema
     from kgrecall.sources import datasets as datasets
+    from kgrecall.sources.inspect import propose_mapping as propose_mapping
     from kgrecall.sources.mappings import find_mapping as find_mapping
     from kgrecall.sources.reader import from_tables as from_tables
     from kgrecall.sources.reader import read_tables as read_tables
@@ -65,6 +66,7 @@ _HOMES = {
     "RecallEngine": "kgrecall.recall.engine",
     "GraphSchema": "kgrecall.schema",
     "datasets": "kgrecall.sources.datasets",
+    "propose_mapping": "kgrecall.sources.inspect",
     "find_mapping": "kgrecall.sources.mappings",
     "from_tables": "kgrecall.sources.reader",
     "read_tables": "kgrecall.sources.reader",

@@ -19,13 +19,16 @@ from kgrecall.cli import doctor  # noqa: F401
 
 # isort: on
 from kgrecall.cli.app import app
-from kgrecall.errors import KGRecallError
+from kgrecall.errors import KGRecallError, TooManyBadRows
 
 
 def main() -> None:
-    """Run the command line; a kgrecall error becomes one readable message on stderr and exit code 1."""
+    """Run the command line; a kgrecall error becomes one readable message on stderr.
+
+    Exit codes: 0 done, 1 an error, 2 a command that is not understood, 3 an import stopped by too many bad records.
+    """
     try:
         app()
     except KGRecallError as error:
         print(f"kgrecall: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(3 if isinstance(error, TooManyBadRows) else 1)

@@ -23,10 +23,11 @@ class Duplicates(StrEnum):
 
 
 class Drift(StrEnum):
-    """As the argument ``drift`` of :func:`kgrecall.store.ingest.ingest`."""
+    """As :data:`kgrecall.sources.drift.Drift`."""
 
-    ACCEPT = "accept"
     STOP = "stop"
+    EXTEND = "extend"
+    ACCEPT = "accept"
 
 
 @app.command()
@@ -46,9 +47,9 @@ def inspect(
         print_json({"mapping": proposal.toml, "findings": list(proposal.findings), "doubts": list(proposal.doubts)})
         return
     for line in proposal.findings:
-        err.print(line)
+        err.print(line, soft_wrap=True)
     for line in proposal.doubts:
-        err.print(f"[yellow]unsure:[/yellow] {line}")
+        err.print(f"[yellow]unsure:[/yellow] {line}", soft_wrap=True)
     print(proposal.toml if out is None else f"{out} written; now: kgrecall ingest FOLDER --mapping {out}")
 
 
@@ -65,7 +66,9 @@ def ingest(
     duplicates: Annotated[
         Duplicates, typer.Option(help="Which of two records with one key and other values stands.")
     ] = Duplicates.LAST,
-    drift: Annotated[Drift, typer.Option(help="What to do when the schema differs from the store's.")] = Drift.ACCEPT,
+    drift: Annotated[
+        Drift, typer.Option(help="When schema or columns differ: stop; extend (a lost mapped column stops); accept all.")
+    ] = Drift.EXTEND,
     json: Json = False,
 ) -> None:
     """Read files as a mapping says and write them into the graph. Running it again changes nothing."""
@@ -82,7 +85,7 @@ def ingest(
     limits = QuarantineLimits.model_validate({name: value for name, value in given.items() if value is not None})
     bad = quarantine or _beside(store)
     with progress_bars() as progress:
-        tables = read_tables(folder, schema, quarantine=bad, limits=limits, progress=progress)
+        tables = read_tables(folder, schema, quarantine=bad, limits=limits, drift=drift.value, progress=progress)
         graph = open_store(store)
         try:
             report = run(tables, graph, schema, duplicates=duplicates.value, drift=drift.value, progress=progress)
@@ -96,28 +99,32 @@ def ingest(
 
 @app.command()
 def delete(
-    label: Annotated[str, typer.Argument(help="Label of the nodes.")],
-    ids: Annotated[list[str], typer.Argument(help="Their ids.")],
+    name: Annotated[str, typer.Argument(help="Label of nodes, or relation of edges.")],
+    ids: Annotated[list[str], typer.Argument(help="Ids of the nodes; of edges SOURCE TARGET, as many pairs as you like.")],
     store: Store,
     quarantine: Annotated[
         list[Path] | None, typer.Option(help="Quarantine files to clean too. Default: the one beside the store.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Delete nodes with all their edges, and erase their ids from the bytes of the store and of quarantine files."""
+    """Delete edges; or nodes with all their edges, and their ids from the bytes of the store and of quarantine files."""
     from kgrecall.cli.console import out, print_json
     from kgrecall.store import open_store
-    from kgrecall.store.erasure import erase
+    from kgrecall.store.erasure import delete_edges, erase
 
     graph = open_store(store)
     try:
-        done = erase(graph, label, ids, quarantines=quarantine or [_beside(store)])
+        if name in graph.schema.edges and name not in graph.schema.nodes:
+            edges = delete_edges(graph, name, ids)
+            print_json({"edges": edges}) if json else out.print(f"{edges} {name} edges deleted")
+            return
+        done = erase(graph, name, ids, quarantines=quarantine or [_beside(store)])
     finally:
         graph.close()
     if json:
         print_json({"nodes": done.nodes, "quarantined": done.quarantined})
         return
-    out.print(f"{done.nodes} of {len(ids)} {label} nodes deleted, {done.quarantined} quarantine lines removed")
+    out.print(f"{done.nodes} of {len(ids)} {name} nodes deleted, {done.quarantined} quarantine lines removed")
     out.print("Models built before still know them: build again.")
 
 

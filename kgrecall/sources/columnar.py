@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +25,18 @@ class ParquetSource:
     def __init__(self, path: Path, name: str, mapping: FileMapping, wanted: Iterable[str] = ()) -> None:
         self.path, self.name, self.mapping = path, name, mapping
 
-    @cached_property
+    @property
     def columns(self) -> tuple[str, ...]:
+        return tuple(self._schema.names)
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        return _types(self._schema)
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
         with _checked(self.path, "Parquet"), parquet.ParquetFile(self.path) as file:
-            return tuple(file.schema_arrow.names)
+            return file.schema_arrow
 
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
         with _checked(self.path, "Parquet"), parquet.ParquetFile(self.path) as file:
@@ -43,10 +51,18 @@ class ArrowSource:
     def __init__(self, path: Path, name: str, mapping: FileMapping, wanted: Iterable[str] = ()) -> None:
         self.path, self.name, self.mapping = path, name, mapping
 
-    @cached_property
+    @property
     def columns(self) -> tuple[str, ...]:
+        return tuple(self._schema.names)
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        return _types(self._schema)
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
         with _checked(self.path, "Arrow"), pa.memory_map(str(self.path)) as file:
-            return tuple(_ipc_reader(file).schema.names)
+            return _ipc_reader(file).schema
 
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
         with _checked(self.path, "Arrow"), pa.memory_map(str(self.path)) as file:
@@ -78,9 +94,17 @@ class MemorySource:
     def columns(self) -> tuple[str, ...]:
         return tuple(str(name) for name in self._table.column_names)
 
+    @property
+    def types(self) -> Mapping[str, str]:
+        return _types(self._table.schema)
+
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
         batches = self._table.select(list(columns)).to_batches(max_chunksize=batch_rows)
         yield from _numbered(batches, columns, batch_rows, self._table.num_rows)
+
+
+def _types(schema: pa.Schema) -> dict[str, str]:
+    return {str(field.name): str(field.type) for field in schema}
 
 
 def _row_bytes(metadata: parquet.FileMetaData) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -61,6 +61,16 @@ class TableSource(Protocol):
         Raises:
             SourceError: the file broke off or is not what it should be.
         """
+        ...
+
+
+@runtime_checkable
+class TypedSource(Protocol):
+    """A source whose file says itself of what type its columns are."""
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """Column -> Arrow's name of its type."""
         ...
 
 

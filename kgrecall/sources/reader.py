@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kgrecall.errors import SchemaError, Shown, SourceError, nearest
-from kgrecall.mapping import EdgeMapping, FileFormat, FileMapping, NodeMapping
+from kgrecall.mapping import FileFormat, FileMapping, NodeMapping
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.columnar import ArrowSource, MemorySource, ParquetSource
 from kgrecall.sources.delimited import DelimitedSource
+from kgrecall.sources.drift import Drift, Layout
 from kgrecall.sources.jsonl import JsonLinesSource
 from kgrecall.sources.kgat import KgatSource
+from kgrecall.sources.plan import PlannedFile, RecordMapping, columns_of, passes, plan_file, wanted
 from kgrecall.sources.quarantine import Quarantine, QuarantineLimits
-from kgrecall.sources.raw import BadRows, RawBatch, TableSource
+from kgrecall.sources.raw import BadRows, RawBatch, TableSource, TypedSource
 from kgrecall.sources.recbole import RecBoleSource
 from kgrecall.sources.records import RecordBuilder
 from kgrecall.sources.tables import Batch
@@ -30,15 +31,6 @@ _OPENERS: Mapping[FileFormat, Callable[[Path, str, FileMapping, Iterable[str]], 
     "arrow": ArrowSource,
 }
 BATCH_ROWS = 262_144
-_Mapping = NodeMapping | EdgeMapping
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedFile:
-    """One file or table that will be read, and how."""
-
-    mapping: FileMapping
-    source: TableSource
 
 
 class TableReader:
@@ -68,6 +60,8 @@ class TableReader:
         """Nodes and edges asked for, per label and relation, the quarantined ones included."""
         self.duplicates: Counter[str] = Counter()
         """Repeated rows that were left out, per KGAT file; they are in none of the other counts."""
+        self.lost = tuple(dict.fromkeys(sentence for file in files for sentence in file.lost))
+        """What the mapping names and the files no longer have, in sentences; only with ``drift="accept"``."""
         self._files, self._batch_rows, self._progress = tuple(files), batch_rows, progress
         self._started = False
 
@@ -78,9 +72,13 @@ class TableReader:
 
     @property
     def unmapped(self) -> dict[str, tuple[str, ...]]:
-        """File -> columns that it has and the mapping does not mention: how a drift of the data shows first."""
-        rest = {file.source.name: set(file.source.columns) - set(_wanted(file.mapping)) for file in self._files}
-        return {name: tuple(sorted(columns)) for name, columns in rest.items() if columns}
+        """File -> columns that it has and the mapping does not mention."""
+        return {file.source.name: file.unmapped for file in self._files if file.unmapped}
+
+    @property
+    def layout(self) -> Layout:
+        """The columns of each path, which a later import is compared with."""
+        return _layout(self._files)
 
     def __iter__(self) -> Iterator[Batch]:
         if self._started:
@@ -99,8 +97,8 @@ class TableReader:
         lists = source.list_columns if isinstance(source, RecBoleSource) else frozenset[str]()
         builder = RecordBuilder(source.name, file.mapping, self.schema, self.quarantine, lists)
         before = self.records_read.copy()
-        for number, mappings in enumerate(_passes(file.mapping, self.schema)):
-            for batch in source.read(_columns(mappings), self._batch_rows):
+        for number, mappings in enumerate(passes(file.mapping, self.schema)):
+            for batch in source.read(columns_of(mappings), self._batch_rows):
                 if number == 0:
                     self._count_rows(source.name, batch)
                 for mapping in mappings:
@@ -123,6 +121,7 @@ def read_tables(
     *,
     quarantine: str | Path | None = None,
     limits: QuarantineLimits | None = None,
+    drift: Drift = "extend",
     batch_rows: int = BATCH_ROWS,
     progress: Progress = no_progress,
 ) -> TableReader:
@@ -133,6 +132,7 @@ def read_tables(
         schema: with at least one ``[[files]]``.
         quarantine: JSON-lines file for bad records; None counts them only.
         limits: how much may be bad.
+        drift: with "accept" a property whose column is gone is left as it is; otherwise that is an error.
         batch_rows: rows per batch, which bounds the memory.
         progress: called with the rows read of each file and an estimate of their number.
 
@@ -143,7 +143,7 @@ def read_tables(
     """
     folder = Path(folder)
     files = [
-        PlannedFile(mapping, _checked(open_source(path, _name(path, folder), mapping, _wanted(mapping)), mapping))
+        plan_file(open_source(path, _name(path, folder), mapping, wanted(mapping)), mapping, schema, drift)
         for mapping in _files_of(schema)
         for path in _paths(folder, mapping)
     ]
@@ -156,6 +156,7 @@ def from_tables(
     *,
     quarantine: str | Path | None = None,
     limits: QuarantineLimits | None = None,
+    drift: Drift = "extend",
     batch_rows: int = BATCH_ROWS,
     progress: Progress = no_progress,
 ) -> TableReader:
@@ -168,8 +169,7 @@ def from_tables(
     files = []
     for mapping in _files_of(schema):
         if mapping.path in tables:
-            source = MemorySource(tables[mapping.path], mapping.path)
-            files.append(PlannedFile(mapping, _checked(source, mapping)))
+            files.append(plan_file(MemorySource(tables[mapping.path], mapping.path), mapping, schema, drift))
         elif not mapping.optional:
             raise SourceError(
                 "tables", expected=f"one called {mapping.path!r}", got=list(tables), remedy=nearest(mapping.path, tables)
@@ -221,61 +221,17 @@ def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 
-def _wanted(mapping: FileMapping) -> tuple[str, ...]:
-    return _columns((*mapping.nodes, *mapping.edges))
+def _layout(files: Iterable[PlannedFile]) -> Layout:
+    """The columns of all files of a path together; the first of its parts decides on the type."""
+    layout: dict[str, dict[str, str]] = {}
+    for file in files:
+        types = file.source.types if isinstance(file.source, TypedSource) else {}
+        columns = {name: types.get(name, "text") for name in file.source.columns}
+        layout[file.mapping.path] = columns | layout.get(file.mapping.path, {})
+    return layout
 
 
-def _columns(mappings: Iterable[_Mapping]) -> tuple[str, ...]:
-    """All columns that these mappings refer to, each once."""
-    names: dict[str, None] = {}
-    for mapping in mappings:
-        ends = (mapping.id,) if isinstance(mapping, NodeMapping) else (mapping.source, mapping.target)
-        names.update((how.column, None) for how in (*ends, *mapping.properties.values()))
-    return tuple(names)
-
-
-def _checked(source: TableSource, mapping: FileMapping) -> TableSource:
-    """The source, if it has the columns that the mapping refers to."""
-    columns = source.columns
-    if not columns and (mapping.header or mapping.format != "delimited"):
-        raise SourceError(
-            source.name, expected="a header", got=Shown("an empty file"), remedy="Check that the copy is complete."
-        )
-    absent = [name for name in _wanted(mapping) if name not in columns]
-    if not absent or not columns:
-        return source
-    if len(columns) == 1 and mapping.format == "delimited":
-        raise SourceError(
-            f"{source.name}: first line",
-            expected=f"columns such as {absent[0]!r}",
-            got=columns[0],
-            remedy=f'It is not cut at {mapping.delimiter or ","!r}: set delimiter = "..." in the mapping.',
-        )
-    raise SourceError(
-        f"{source.name}: column", expected=f"one called {absent[0]!r}", got=list(columns), remedy=nearest(absent[0], columns)
-    )
-
-
-def _passes(file: FileMapping, schema: GraphSchema) -> list[tuple[_Mapping, ...]]:
-    """How often the file is read, and for which mappings.
-
-    Mostly once. Twice, for the nodes and then for the edges, when an edge may lead to a node that a later row describes.
-    KGAT files once per mapping, because duplicates are judged by the columns asked for.
-    """
-    nodes: tuple[_Mapping, ...] = file.nodes
-    edges: tuple[_Mapping, ...] = file.edges
-    if file.format == "kgat":
-        return [(mapping,) for mapping in nodes + edges]
-    labels = {node.label: node.id for node in file.nodes}
-    for edge in file.edges:
-        spec = schema.edge(edge.type)
-        ends = (("source", spec.source, edge.source), ("target", spec.target, edge.target))
-        if any(label in labels and labels[label] != how and side not in edge.create for side, label, how in ends):
-            return [nodes, edges]
-    return [nodes + edges]
-
-
-def _records(builder: RecordBuilder, batch: RawBatch | BadRows, mapping: _Mapping) -> Iterator[Batch]:
+def _records(builder: RecordBuilder, batch: RawBatch | BadRows, mapping: RecordMapping) -> Iterator[Batch]:
     record = mapping.label if isinstance(mapping, NodeMapping) else mapping.type
     if isinstance(batch, BadRows):
         builder.lost(batch, record)

@@ -24,6 +24,7 @@ _HEAD_BYTES = 1 << 18
 _LINES = 300
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _NAME = re.compile(r"[^\W\d][\w .:/()#-]{0,60}")
+_DELIMITED = re.compile(r"[\t,;|]|::")
 _SCRIPTS = (
     ("shift_jis", re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\u3000-\u303f]{2,}"), 0.9),
     ("euc-kr", re.compile(r"[\uac00-\ud7a3]{2,}"), 0.9),
@@ -159,9 +160,7 @@ def _is_sequences(lines: list[str]) -> bool:
     ids = [word for row in words[:100] for word in row]
     numbered = sum(any(map(str.isdigit, word)) for word in ids)
     distinct = len({row[0] for row in words}) == len(words)
-    return (
-        len(lengths) > 1 and distinct and numbered > 0.9 * len(ids) and not any("\t" in line or "," in line for line in lines)
-    )
+    return len(lengths) > 1 and distinct and numbered > 0.9 * len(ids) and not any(_DELIMITED.search(line) for line in lines)
 
 
 def _delimiter(lines: list[str]) -> tuple[str | None, int]:

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from kgrecall.errors import SourceError
+from kgrecall.errors import ConfigError, Shown, SourceError
 from kgrecall.store.base import GraphStore
 
 
@@ -48,6 +48,23 @@ def erase(store: GraphStore, label: str, ids: Sequence[str], *, quarantines: Ite
     if isinstance(store, Compacting):
         store.compact()
     return Erasure(nodes, lines)
+
+
+def delete_edges(store: GraphStore, relation: str, ends: Sequence[str]) -> int:
+    """Delete all edges of a relation between pairs of nodes; how many were there.
+
+    Args:
+        ends: source, target, source, target, ...
+
+    Raises:
+        SchemaError: no such relation.
+        ConfigError: an end is left over.
+    """
+    if len(ends) % 2:
+        raise ConfigError(
+            f"{relation} edges", expected="pairs of SOURCE and TARGET", got=Shown(f"{len(ends)} ids"), remedy="Name both ends."
+        )
+    return store.delete_edges(relation, pa.array(ends[0::2], pa.string()), pa.array(ends[1::2], pa.string()))
 
 
 def _clean(path: Path, ids: Sequence[str]) -> int:

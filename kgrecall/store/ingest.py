@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from kgrecall.errors import NotBuilt, SchemaError, Shown
 from kgrecall.schema import GraphSchema
+from kgrecall.sources.drift import Drift, Layout, layout_differences
 from kgrecall.sources.quarantine import Quarantine
 from kgrecall.sources.tables import Batch
 from kgrecall.store.base import GraphStore, Keep
@@ -19,7 +21,7 @@ from kgrecall.store.report import ImportReport, Tally
 from kgrecall.store.writer import Writer
 from kgrecall.types import Progress, no_progress
 
-Drift = Literal["accept", "stop"]
+_LAYOUT = "columns of files"
 
 
 @runtime_checkable
@@ -42,13 +44,35 @@ class Tables(Protocol):
     def __iter__(self) -> Iterator[Batch]: ...
 
 
+@runtime_checkable
+class LaidOut(Protocol):
+    """Tables that know their columns: those of the files as they are now, and sentences about those that are gone."""
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def lost(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A store that keeps a note for the next import."""
+
+    def note(self, name: str) -> str | None:
+        """What was kept last under this name."""
+        ...
+
+    def keep_note(self, name: str, text: str) -> None: ...
+
+
 def ingest(
     tables: Tables | Iterable[Batch],
     store: GraphStore,
     schema: GraphSchema,
     *,
     duplicates: Keep = "last",
-    drift: Drift = "accept",
+    drift: Drift = "extend",
     write_rows: int = WRITE_ROWS,
     progress: Progress = no_progress,
 ) -> ImportReport:
@@ -63,21 +87,21 @@ def ingest(
         duplicates: what becomes of a record whose key is there with other values: the "last" one stands, the "first" one, or
             it is an "error" and goes to the quarantine; where a relation has a time outside its key, event time decides
             instead of the order. Exactly: :class:`kgrecall.store.base.KeepingStore`.
-        drift: whether to "accept" a schema that differs from the one that the store was filled with, or to "stop". The report
-            lists the differences.
+        drift: whether to "stop" where the schema, or a column of a file, differs from those that the store was filled with;
+            "extend" and "accept" go on, and the report lists the differences. (See :data:`kgrecall.sources.drift.Drift`.)
         write_rows: records per write; more are faster and take more memory, some 250 bytes each.
         progress: called with ("ingest", records so far, None) after each write.
 
     Raises:
-        SchemaError: the store holds a schema that this one contradicts, or drift="stop" and it differs.
+        SchemaError: the store holds a schema that this one contradicts, or drift="stop" and something differs.
         Unsupported: the store knows no other policy for duplicates than "last".
-        TooManyBadRows: the quarantine reached its limit.
+        TooManyBadRows: the quarantine reached its limit; judged again after each write, since edges may dangle.
         StoreConflict: another process is importing; names it.
         StoreError: the store failed.
     """
     started = time.perf_counter()
     source = tables if isinstance(tables, Tables) else _Counted(tables)
-    changes = _drift(store, schema, drift)
+    changes = _drift(store, schema, source, drift)
     store.apply_schema(schema)
     with journaled(store) as memory:
         writer = Writer(store, schema, source.quarantine, memory, duplicates, progress)
@@ -86,15 +110,18 @@ def ingest(
             pool.add(batch)
             if pool.full:
                 writer.write(pool.take())
+                source.quarantine.check_share(sum(source.records_read.values()))
         writer.write(pool.take())
+        source.quarantine.check_share(sum(source.records_read.values()))
         store.apply_schema(schema)  # builds the indexes that were better put off
+        _remember(store, source)
     return _report(writer, source, changes, time.perf_counter() - started)
 
 
-def _drift(store: GraphStore, schema: GraphSchema, policy: Drift) -> tuple[str, ...]:
-    """How ``schema`` differs from the store's; nothing for a new store."""
+def _drift(store: GraphStore, schema: GraphSchema, source: Tables, policy: Drift) -> tuple[str, ...]:
+    """How the schema and the files differ from those that the store was filled with; nothing for a new store."""
     try:
-        found = differences(store.schema, schema)
+        found = [*differences(store.schema, schema), *_of_columns(store, source)]
     except NotBuilt:
         return ()
     if found and policy == "stop":
@@ -102,9 +129,28 @@ def _drift(store: GraphStore, schema: GraphSchema, policy: Drift) -> tuple[str, 
             "schema of the import",
             expected="the one that the store was filled with",
             got=Shown(" ".join(found)),
-            remedy='Mend the mapping, or accept the change with drift="accept".',
+            remedy='Mend the mapping or the files, or accept the change with drift="accept".',
         )
-    return found
+    return tuple(found)
+
+
+def _of_columns(store: GraphStore, source: Tables) -> Iterator[str]:
+    if not isinstance(source, LaidOut):
+        return
+    yield from source.lost
+    known = store.note(_LAYOUT) if isinstance(store, Remembering) else None
+    if known is not None:
+        gone = {sentence.partition(";")[0] for sentence in source.lost}
+        found = layout_differences(json.loads(known), source.layout)
+        yield from (sentence for sentence in found if sentence.removesuffix(".") not in gone)
+
+
+def _remember(store: GraphStore, source: Tables) -> None:
+    """Keep the columns of the files; those of files that were not part of this import stay known."""
+    if isinstance(store, Remembering) and isinstance(source, LaidOut):
+        known = json.loads(store.note(_LAYOUT) or "{}")
+        if (layout := {**known, **source.layout}) != known:
+            store.keep_note(_LAYOUT, json.dumps(layout))
 
 
 class _Counted:

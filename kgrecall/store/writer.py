@@ -100,12 +100,16 @@ class Writer:
                 self.created[label] += self.store.upsert_nodes(label, keys.take(pa.array(wanted)), {}).written
 
     def _put_aside(self, batch: Batch, stats: WriteStats) -> None:
-        """Each record once: a missing source is blamed before a missing target."""
+        """Each record once: a missing source is blamed before a missing target, unless the source could have been created."""
         if isinstance(batch, NodeBatch):
             self._quarantine(batch, "id", Reason.CONTRADICTION, batch.keys, stats.conflicts)
             return
-        no_target = np.setdiff1d(stats.missing_target, stats.missing_source)
-        self._quarantine(batch, "source", Reason.DANGLING_SOURCE, batch.sources, stats.missing_source)
+        no_source, no_target = stats.missing_source, stats.missing_target
+        if batch.create_source:
+            no_source = np.setdiff1d(no_source, no_target)
+        else:
+            no_target = np.setdiff1d(no_target, no_source)
+        self._quarantine(batch, "source", Reason.DANGLING_SOURCE, batch.sources, no_source)
         self._quarantine(batch, "target", Reason.DANGLING_TARGET, batch.targets, no_target)
         self._quarantine(batch, "source", Reason.CONTRADICTION, batch.sources, stats.conflicts)
 

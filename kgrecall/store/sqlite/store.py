@@ -163,6 +163,16 @@ class SqliteStore:
         """The lock and the notes of an import; see :mod:`kgrecall.store.journal`."""
         return SqliteJournal(self._connections)
 
+    def note(self, name: str) -> str | None:
+        """What :meth:`keep_note` kept under this name; it is no part of the graph."""
+        with self._connections.reading() as connection:
+            value = layout.read_meta(connection, f"note {name}")
+        return value if isinstance(value, str) else None
+
+    def keep_note(self, name: str, text: str) -> None:
+        with self._connections.writing() as connection:
+            layout.write_meta(connection, f"note {name}", text)
+
     def compact(self) -> None:
         """Rewrite the file: freed space is given back, and no byte of what was deleted stays behind.
 

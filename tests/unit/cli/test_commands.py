@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -79,6 +80,18 @@ def test_a_person_is_forgotten(shop_files: Path, tmp_path: Path) -> None:
     assert all(b"u007" not in path.read_bytes() for path in tmp_path.iterdir())
     assert json.loads(run("stats", "--store", store, "--json"))["nodes"]["User"] == 119
     assert "0 of 1" in run("delete", "User", "u007", "--store", store)
+
+
+def test_edges_are_deleted_by_their_ends(shop_files: Path, tmp_path: Path) -> None:
+    store = tmp_path / "shop.sqlite"
+    run("ingest", shop_files, "--mapping", "shop", "--store", store)
+    user, item = next(csv.reader((shop_files / "purchases.csv").read_text().splitlines()[1:]))[:2]
+    before = json.loads(run("stats", "--store", store, "--json"))["edges"]["PURCHASED"]
+    gone = json.loads(run("delete", "PURCHASED", user, item, "--store", store, "--json"))["edges"]
+    assert gone > 0
+    assert json.loads(run("stats", "--store", store, "--json"))["edges"]["PURCHASED"] == before - gone
+    assert "0 PURCHASED edges deleted" in run("delete", "PURCHASED", user, item, "--store", store)
+    assert isinstance(refused("delete", "PURCHASED", user, "--store", store), ConfigError)
 
 
 def test_too_many_bad_records_stop_the_import(shop_files: Path, tmp_path: Path) -> None:
@@ -190,6 +203,30 @@ def test_mistakes_are_named(shop_files: Path, shop_build: BuildReport, tmp_path:
     assert isinstance(refused("recall", shop_build.out, "--user", "u005", "-k", "0"), ConfigError)
     assert isinstance(refused("recall", shop_build.out), ConfigError)
     assert isinstance(refused("explain", shop_build.out, "i9999", "--user", "u005"), UnknownId)
+
+
+def test_too_many_bad_records_have_an_exit_code_of_their_own(shop_files: Path, tmp_path: Path) -> None:
+    shutil.copytree(shop_files, tmp_path / "raw")
+    with (tmp_path / "raw" / "views.csv").open("a") as file:
+        file.write("u001,i001,someday\n")
+    command = [
+        sys.executable,
+        "-m",
+        "kgrecall",
+        "ingest",
+        str(tmp_path / "raw"),
+        "-m",
+        "shop",
+        "-s",
+        str(tmp_path / "s.sqlite"),
+    ]
+    result = subprocess.run([*command, "--max-bad", "0"], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 3, result.stderr
+    assert result.stderr.startswith("kgrecall: TooManyBadRows: ")
+    assert len(result.stderr.strip().splitlines()) == 1, "no progress bar where there is no terminal"
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "not_a_time" in result.stdout
 
 
 def test_the_process_prints_one_line_and_exits_with_1(tmp_path: Path) -> None:
