@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +29,9 @@ Context = Annotated[
     list[str] | None, typer.Option("--context", help="When and where: time=2026-05-01T20:00, device=phone; repeat the option.")
 ]
 More = Annotated[str | None, typer.Option("--query", help="Any fields of a query as a JSON object; other options win over it.")]
+
+
+_SHOWN_SOURCES = 8
 
 
 @app.command()
@@ -78,24 +80,31 @@ def explain(
     context: Context = None,
     more: More = None,
     limit: Annotated[int, typer.Option(help="Most paths.")] = 3,
+    counterfactual: Annotated[bool, typer.Option("--counterfactual", help="Also say where it would be without what.")] = False,
+    language: Annotated[str, typer.Option(help="Of the sentences: en or zh.")] = "en",
     json: Json = False,
 ) -> None:
-    """Why this item: the strongest paths, and what each channel adds to the score."""
+    """Why this item: the strongest paths, what each channel adds to the score, and which history items it is owed to."""
     from kgrecall.cli.console import out, print_json
     from kgrecall.jobs.serve import load_engine
 
     engine = load_engine(artifact)
     query = _query(more, {}, _fields(user, history, text, like, friend, attribute, context))
-    paths = engine.explain(query, item, limit)
-    added = engine.contributions(query, item)
+    told = engine.explanation(query, item, limit=limit, counterfactuals=limit if counterfactual else 0, language=language)
     if json:
-        print_json({"item_id": item, "contributions": added, "paths": [asdict(path) for path in paths]})
+        print_json({**told.to_dict(), "contributions": engine.contributions(query, item)})
         return
-    for path in paths:
+    for path in told.paths:
         out.print(f"{path.channel}: {path} ({path.weight:.0%} of this channel)", markup=False)
+    for other in told.counterfactuals:
+        out.print(other.sentence, markup=False)
+    added = engine.contributions(query, item)
     out.print(
         "score = " + " + ".join(f"{value:.4f} {name}" for name, value in added.items()) if added else "no channel recalls it"
     )
+    owed = [f"{value:.4f} {source}" for source, value in told.attribution.sources.items() if abs(value) >= 5e-5]
+    if owed:
+        out.print("owed to: " + " + ".join(owed[:_SHOWN_SOURCES]), markup=False)
 
 
 def as_json(found: Candidates) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -140,10 +141,12 @@ class GraphSnapshot:
         """The text fields of each node of a label, one to a line; "" where there is none."""
         fields = self.schema.node(label).text_fields
         columns = [self.properties[label].column(name).to_pylist() for name in fields]
-        if not columns:
-            return [""] * self.num_nodes(label)
-        words = [[", ".join(value) if isinstance(value, list) else value for value in column] for column in columns]
-        return ["\n".join(part for part in parts if part) for parts in zip(*words, strict=True)]
+        return [_one_text(parts) for parts in zip(*columns, strict=True)] if columns else [""] * self.num_nodes(label)
+
+    def text_of(self, label: str) -> Callable[[int], str]:
+        """``text_of(label)(position)`` is ``texts(label)[position]``, read when it is asked for."""
+        columns = [self.properties[label].column(name) for name in self.schema.node(label).text_fields]
+        return lambda position: _one_text([column[position].as_py() for column in columns])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -261,3 +264,8 @@ def _staying(nodes: Mapping[str, ScannedNodes], placement: Placement) -> tuple[d
             vocabularies[label] = Vocabulary(scanned.vocabulary.ids.filter(chosen))
             properties[label] = scanned.properties.filter(chosen).combine_chunks()
     return vocabularies, properties
+
+
+def _one_text(parts: Sequence[Any]) -> str:
+    words = [", ".join(part) if isinstance(part, list) else part for part in parts]
+    return "\n".join(part for part in words if part)

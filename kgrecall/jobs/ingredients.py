@@ -97,7 +97,8 @@ class Ingredients:
     @cached_property
     def names(self) -> Names:
         titled = {label: self.snapshot.titles(label) for label, spec in self.snapshot.schema.nodes.items() if spec.title}
-        return Names(self.snapshot.vocabularies, titled, items_beside(self.knowledge))
+        texts = None if self.texts is None else self.snapshot.text_of(self.naming.item)
+        return Names(self.snapshot.vocabularies, titled, items_beside(self.knowledge), texts)
 
     def channel(self, name: str) -> Channel | None:
         """The channel of this name; None when the graph has nothing for it."""

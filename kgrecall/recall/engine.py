@@ -14,15 +14,17 @@ from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.kernels import tier
 from kgrecall.recall.answers import AnswerWriter
 from kgrecall.recall.audience import Audience
-from kgrecall.recall.base import Channel, Evidence, Hits, Naming, QueryBatch, Signal
+from kgrecall.recall.base import Channel, Hits, Naming, QueryBatch, Signal
 from kgrecall.recall.eligible import Eligible
 from kgrecall.recall.explain import Names, PathWriter
+from kgrecall.recall.explainer import Explainer, Question
+from kgrecall.recall.explanation import Attribution, Counterfactual, Explanation
 from kgrecall.recall.filter_mask import FilterMasks
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.panel import TEXT_CHANNEL, Panel
 from kgrecall.recall.plan import Plan, parse_plan
 from kgrecall.recall.planner import Planner
-from kgrecall.recall.popularity import POPULAR, PopularOrder
+from kgrecall.recall.popularity import PopularOrder
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.recall.requests import Request, Resolver, batch_of
 from kgrecall.recall.text_queries import EncodeText, encode_queries
@@ -100,7 +102,7 @@ class RecallEngine:
         self._items, self._histories = items, histories
         self._encode_text = encode_text if TEXT_CHANNEL in self.channel_names else None
         self._answers = AnswerWriter(items, names.titles.get(naming.item))
-        self._writer = PathWriter(names, naming)
+        self._explainer = Explainer(self._panel, items, names, PathWriter(names, naming))
         self._eligible = Eligible(items, filters, hidden)
         audience = audience or Audience()
         self._resolver = Resolver(users, items, histories, self.config.max_history, audience)
@@ -207,43 +209,74 @@ class RecallEngine:
         Raises:
             UnknownId: the item, or the user, is not in the graph.
         """
-        batch, names, item = self._about(query, item_id)
+        question = self._about(query, item_id)
         plan = parse_plan(query.plan)
         if plan is None:
-            return self._panel.contributions(batch, names, item)
-        placed, pool = self._planner.run(plan, query, batch, names)
-        return placed.added(item) or pool.added(item)
+            return self._explainer.contributions(question)
+        placed, pool = self._planner.run(plan, query, question.batch, question.channels)
+        return placed.added(question.item_pos) or pool.added(question.item_pos)
 
-    def explain(self, query: Query, item_id: str, limit: int = 3) -> list[Path]:
+    def explain(self, query: Query, item_id: str, limit: int = 3, *, language: str = "en") -> list[Path]:
         """Why this item: the best path of each channel, in the order of what they add to its score, then second bests.
 
         That an item is popular is said last. Empty when no channel has a reason.
 
+        Args:
+            language: of the sentences, ``en`` or ``zh``.
+
         Raises:
             UnknownId: the item, or the user, is not in the graph.
-            ConfigError: limit below 1.
+            ConfigError: limit below 1, or another language.
         """
-        if limit < 1:
-            raise ConfigError("limit", expected="an integer >= 1", got=limit, remedy="Say how many paths you want.")
-        batch, names, item = self._about(query, item_id)
-        added = self._panel.contributions(batch, names, item)
-        ranked: list[tuple[bool, int, float, str, Evidence]] = []
-        for name in names:
-            for place, evidence in enumerate(self._panel[name].evidence(batch, item, limit)):
-                last_resort = evidence.relations == (POPULAR,)
-                ranked.append((last_resort, place, -added.get(name, 0.0) * evidence.share, name, evidence))
-        ranked.sort(key=lambda entry: entry[:3])
-        from_item = query.item_id is not None
-        return [self._writer.path(name, evidence, from_item=from_item) for *_, name, evidence in ranked[:limit]]
+        return self._explainer.paths(self._about(query, item_id), limit, language)
 
-    def _about(self, query: Query, item_id: str) -> tuple[QueryBatch, tuple[str, ...], int]:
+    def explanation(
+        self, query: Query, item_id: str, *, limit: int = 3, counterfactuals: int = 1, language: str = "en"
+    ) -> Explanation:
+        """Everything about one candidate: its paths, what each channel adds, what each history item and the text are owed, and
+        the history items without which it would fall farthest. Plans are not looked at. Arguments and errors as
+        :meth:`explain`."""
+        question = self._about(query, item_id)
+        return self._explainer.explanation(question, limit=limit, language=language, counterfactuals=counterfactuals)
+
+    def attribution(self, query: Query, item_id: str, *, seed: int = 0) -> Attribution:
+        """What the fused score of an item is owed to, by channel and by history item or text; the values add up to it.
+
+        Raises:
+            UnknownId: the item, or the user, is not in the graph.
+        """
+        return self._explainer.attribution(self._about(query, item_id), seed=seed)
+
+    def without(self, query: Query, left_out: str | Sequence[str], item_id: str, *, language: str = "en") -> Counterfactual:
+        """Where an item would stand had the history not held ``left_out``: the question is asked again without it.
+
+        A stored user is then asked about as a visitor with the history that is left.
+
+        Raises:
+            UnknownId: an item, or the user, is not in the graph.
+            ConfigError: an item that is not in the history, or another language.
+        """
+        ids = [left_out] if isinstance(left_out, str) else list(left_out)
+        question = self._about(query, item_id)
+        positions = np.array([self._items.position(one) for one in ids], np.int32)
+        for one, position in zip(ids, positions, strict=True):
+            if position not in question.batch.history_pos:
+                raise ConfigError("left_out", expected="items of the history", got=one, remedy="Leave out what was chosen.")
+        return self._explainer.without(question, [positions], language)[0]
+
+    def _about(self, query: Query, item_id: str) -> Question:
         """A batch of one that may return the item asked about, even a seen one."""
         item = self._items.position(item_id)
         request = self._resolver.resolve(query)
-        batch = batch_of([request], len(self._items), None, self._encoded([query]))
+        mask, _ = self._eligible.mask(query.allow, self._eligible.filter_of(query))
+        if mask is not None and not mask[item]:
+            mask = mask.copy()
+            mask[item] = True
+        batch = batch_of([request], len(self._items), mask, self._encoded([query]))
         exclude = batch.exclude_pos[batch.exclude_pos != item]
         batch = replace(batch, exclude_pos=exclude, exclude_indptr=np.array([0, len(exclude)]))
-        return batch, self._panel.choose(query.channels, request.signals), item
+        names = self._panel.choose(query.channels, request.signals)
+        return Question(batch, names, item, min(query.k, len(self._items)), query.item_id is not None)
 
     def _encoded(self, queries: Sequence[Query]) -> FloatArray | None:
         return encode_queries(self._encode_text, queries)

@@ -11,17 +11,17 @@ import scipy.sparse as sp
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.base import Evidence, Naming
+from kgrecall.recall.common_phrases import common_phrases
 from kgrecall.recall.friends import FRIEND
 from kgrecall.recall.item_knn import CO_CHOSEN
 from kgrecall.recall.leanings import MOMENT, PEERS
-from kgrecall.recall.phrases import past_tense, sharing, words_of
 from kgrecall.recall.text import ASKED_FOR, SIMILAR_TEXT
 from kgrecall.recall.vector import NEAR
+from kgrecall.recall.wording import ENGLISH, Wording
 from kgrecall.types import Node, Path, PosArray
 
 VISITOR = "you"
 """The id of the user node when the question came without a known user."""
-_LIKENESS = {NEAR: "close to the same taste", SIMILAR_TEXT: "similar description"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,13 @@ class Names:
         vocabularies: per label, the ids of its positions; a label that is absent is shown by position.
         titles: per label, a title per position, None where there is none.
         items_of: ``items_of(label, pos)`` gives the items beside a node: they describe a node that has no title.
+        text_of: ``text_of(item_pos)`` gives what a text channel compares: it tells which phrases two items share.
     """
 
     vocabularies: Mapping[str, Vocabulary]
     titles: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     items_of: Callable[[str, int], PosArray] | None = None
+    text_of: Callable[[int], str] | None = None
 
     def node(self, label: str, pos: int) -> Node:
         if pos < 0:
@@ -56,63 +58,81 @@ class PathWriter:
     """
 
     def __init__(self, names: Names, naming: Naming) -> None:
-        self._names, self._naming = names, naming
-        self._verb = past_tense(naming.interaction)
+        self.naming = naming
+        self._names = names
 
-    def path(self, channel: str, evidence: Evidence, *, from_item: bool = False) -> Path:
+    def path(self, channel: str, evidence: Evidence, *, from_item: bool = False, wording: Wording = ENGLISH) -> Path:
         """The path of one piece of evidence.
 
         Args:
             from_item: the question was "more like this item": the path starts at that item, not at a user.
+            wording: the language of the sentence.
         """
         start = 1 if from_item and len(evidence.nodes) > 2 else 0
         nodes = tuple(self._names.node(label, pos) for label, pos in evidence.nodes[start:])
-        return Path(channel, nodes, evidence.relations[start:], evidence.share, self._sentence(evidence, from_item))
+        sentence = _Sentence(self._names, self.naming, wording, evidence).written(from_item)
+        return Path(channel, nodes, evidence.relations[start:], evidence.share, sentence)
 
-    def _sentence(self, evidence: Evidence, from_item: bool) -> str:
-        target = self._quoted(evidence.nodes[-1])
-        if len(evidence.nodes) == 2:
-            return _of_everybody(target, evidence.relations[0])
-        if evidence.relations[0] == FRIEND:
-            return f"Your friend {self._names.node(*evidence.nodes[1])} {self._verb} {target}"
-        first = self._quoted(evidence.nodes[1])
-        opening = first if from_item else f"You {self._verb} {first}"
-        return f"{opening} — {self._link(evidence)} — {target}"
 
-    def _link(self, evidence: Evidence) -> str:
-        step = evidence.relations[1]
-        if len(evidence.nodes) == 4:
-            label, pos = evidence.nodes[2]
-            if label == self._naming.user:
-                return f"so did user {self._names.node(label, pos)}, who also {self._verb}"
-            return sharing(step, self._described(label, pos, evidence))
-        if step == CO_CHOSEN:
-            return f"people who {self._verb} it also {self._verb}"
-        return _LIKENESS.get(step) or words_of(step)
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """One piece of evidence in one language."""
+
+    names: Names
+    naming: Naming
+    wording: Wording
+    evidence: Evidence
+
+    def written(self, from_item: bool) -> str:
+        wording, nodes = self.wording, self.evidence.nodes
+        target, verb = self._quoted(nodes[-1]), wording.verb(self.naming.interaction)
+        if len(nodes) == 2:
+            return self._of_everybody(target)
+        if self.evidence.relations[0] == FRIEND:
+            return wording.friend.format(user=self.names.node(*nodes[1]), verb=verb, target=target)
+        template = wording.joined if from_item else wording.chose
+        return template.format(verb=verb, first=self._quoted(nodes[1]), link=self._link(verb), target=target)
+
+    def _link(self, verb: str) -> str:
+        step, nodes = self.evidence.relations[1], self.evidence.nodes
+        if len(nodes) == 4:
+            label, pos = nodes[2]
+            if label == self.naming.user:
+                return self.wording.like_user.format(user=self.names.node(label, pos), verb=verb)
+            return self.wording.sharing(step, self._described(label, pos))
+        if step == SIMILAR_TEXT:
+            return self._similar()
+        simple = {CO_CHOSEN: self.wording.also_chose.format(verb=verb), NEAR: self.wording.near}
+        return simple.get(step) or self.wording.words(step)
+
+    def _similar(self) -> str:
+        """With the phrases that both texts hold, where texts are at hand."""
+        if self.names.text_of is None:
+            return self.wording.similar
+        first, second = (self.names.text_of(pos) for _, pos in self.evidence.nodes[1:])
+        phrases = common_phrases(first, second)
+        shown = self.wording.listed.join(phrases)
+        return self.wording.similar_phrases.format(phrases=shown) if phrases else self.wording.similar
+
+    def _of_everybody(self, target: str) -> str:
+        """About an item that no other node leads to."""
+        kind, _, words = self.evidence.relations[0].partition(" ")
+        templates = {ASKED_FOR: self.wording.asked, PEERS: self.wording.peers, MOMENT: self.wording.moment}
+        return templates.get(kind, self.wording.popular).format(target=target, words=words)
 
     def _quoted(self, node: tuple[str, int]) -> str:
-        return f"'{self._names.node(*node)}'"
+        return self.wording.quoted(self.names.node(*node))
 
-    def _described(self, label: str, pos: int, evidence: Evidence) -> str:
+    def _described(self, label: str, pos: int) -> str:
         """A node's title, or its id with up to two other items that it belongs to."""
-        node = self._names.node(label, pos)
-        if node.name or self._names.items_of is None:
+        node = self.names.node(label, pos)
+        if node.name or self.names.items_of is None:
             return str(node)
-        told = [p for node_label, p in evidence.nodes if node_label == self._naming.item]
-        others = self._names.items_of(label, pos)
+        told = [p for node_label, p in self.evidence.nodes if node_label == self.naming.item]
+        others = self.names.items_of(label, pos)
         others = others[~np.isin(others, told)][:2]
-        known = ", ".join(self._quoted((self._naming.item, int(item))) for item in others)
-        return f"{node.id}, also in {known}" if known else node.id
-
-
-def _of_everybody(target: str, relation: str) -> str:
-    """A sentence about an item that no other node leads to."""
-    kind, _, words = relation.partition(" ")
-    if kind == ASKED_FOR:
-        return f"{target} is described much like what you asked for."
-    if kind == PEERS:
-        return f"{target} is chosen more by people like you ({words})."
-    return f"{target} is chosen more at such a time ({words})." if kind == MOMENT else f"{target} is popular with everybody."
+        known = self.wording.listed.join(self._quoted((self.naming.item, int(item))) for item in others)
+        return self.wording.also_in.format(node=node.id, others=known) if known else node.id
 
 
 def items_beside(incidences: Sequence[Incidence]) -> Callable[[str, int], PosArray]:

@@ -124,13 +124,18 @@ class Panel:
             fused = fuse(hits, parts, k)
         return PanelAnswer(names, fused, self._personal(names, hits))
 
-    def contributions(self, batch: QueryBatch, names: tuple[str, ...], item_pos: int) -> dict[str, float]:
-        """What each channel adds to one item's fused score, for a batch of one; empty when none recalled it."""
-        for depth in (self._depth, self._depth * len(names)):  # as an answer sees it, or deeper where none holds it
-            fused = self.ask(batch, names, depth).fused
-            at = fused.positions[0] == item_pos
-            if at.any():
-                break
+    def ask_all(self, batch: QueryBatch, names: tuple[str, ...], k: int) -> PanelAnswer:
+        """As :meth:`ask`, with every item that a channel found for an answer of k."""
+        hits = self.collect(batch, names, k)
+        widths = [hit.positions.shape[1] for hit in hits]
+        rescored = self._combiner is not None and self._combiner.channels == names
+        return self.combine(batch, names, hits, widths[0] if rescored else min(sum(widths), batch.num_items))
+
+    def contributions(self, batch: QueryBatch, names: tuple[str, ...], item_pos: int, k: int) -> dict[str, float]:
+        """What each channel adds to one item's fused score in an answer of k, for a batch of one; empty when none recalled
+        it."""
+        fused = self.ask_all(batch, names, k).fused
+        at = fused.positions[0] == item_pos
         parts = fused.parts[:, 0, at].sum(axis=1).tolist()
         return {name: part for name, part in zip(names, parts, strict=True) if part != 0}
 

@@ -7,7 +7,7 @@ import numpy as np
 from kgrecall.index.base import VectorIndex
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
 from kgrecall.recall.item_knn import history_evidence
-from kgrecall.recall.vector import check_index, history_sums, search_eligible
+from kgrecall.recall.vector import check_index, falls_without, history_sums, search_eligible
 from kgrecall.types import BoolArray, FloatArray
 
 SIMILAR_TEXT = "SIMILAR_TEXT"
@@ -37,14 +37,14 @@ class TextChannel:
         return search_eligible(self._index, self._query_vectors(queries), queries, k, self._served)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
-        """The query's own text, or the history items with the most similar texts."""
+        """The query's own text, or the history items without whose texts this item would score lower, by how much."""
         if limit < 1:
             return []
         if query.text is not None and query.text[0].any():
             nodes = ((self._naming.user, int(query.user_pos[0])), (self._naming.item, item_pos))
-            return [Evidence(nodes, (ASKED_FOR,), 1.0)] if self._texts[item_pos].any() else []
-        items, weights = query.history(0)
-        votes = np.maximum(weights * (self._texts[items] @ self._texts[item_pos]), 0)
+            return [Evidence(nodes, (ASKED_FOR,), 1.0)] if float(query.text[0] @ self._texts[item_pos]) > 0 else []
+        score = float(self._query_vectors(query.rows(0, 1))[0] @ self._texts[item_pos])
+        items, votes = falls_without(self._texts, query, self._texts[item_pos], score)
         return history_evidence(query, item_pos, items, votes, limit, self._naming, SIMILAR_TEXT)
 
     def _query_vectors(self, queries: QueryBatch) -> FloatArray:

@@ -49,9 +49,9 @@ class VectorChannel:
         return search_eligible(self._index, self._user_vectors(queries), queries, k, self._served)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
-        """The history items whose input vectors point to this item."""
-        items, weights = query.history(0)
-        votes = np.maximum(weights * (self._embeddings.item_inputs[items] @ self._embeddings.items[item_pos]), 0)
+        """The history items without which this item would score lower, by how much."""
+        score = float(self._user_vectors(query.rows(0, 1))[0] @ self._embeddings.items[item_pos])
+        items, votes = falls_without(self._embeddings.item_inputs, query, self._embeddings.items[item_pos], score)
         return history_evidence(query, item_pos, items, votes, limit, self._naming, NEAR)
 
     def _user_vectors(self, queries: QueryBatch) -> FloatArray:
@@ -62,6 +62,20 @@ class VectorChannel:
         for i in np.flatnonzero(~vectors.any(axis=1)).tolist():
             vectors[i] = history_sums(self._embeddings.item_inputs, queries.rows(i, i + 1))[0]
         return vectors
+
+
+def falls_without(item_vectors: FloatArray, query: QueryBatch, target: FloatArray, score: float) -> tuple[PosArray, FloatArray]:
+    """By how much a score falls when a visitor is placed by the history without one of its items.
+
+    Shapes: item_vectors float32 (num_items, dim), target float32 (dim,) -> distinct items int32 (m,), float32 (m,) >= 0.
+    """
+    items, place = np.unique(query.history_pos, return_inverse=True)
+    weights = np.bincount(place, weights=query.history_weight, minlength=len(items)).astype(np.float32)
+    parts = weights[:, None] * item_vectors[items]
+    left = normalised(parts.sum(axis=0) - parts)
+    if len(items) == 1:
+        left[:] = 0  # not the rounding of a difference
+    return items.astype(np.int32), np.maximum(score - left @ target, 0).astype(np.float32)
 
 
 def history_sums(item_vectors: FloatArray, queries: QueryBatch) -> FloatArray:

@@ -18,7 +18,7 @@ from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.index.base import ExactIndex
 from kgrecall.recall.attributes import AttributesChannel, AttributesConfig, build_attribute_similarity
-from kgrecall.recall.base import Channel, QueryBatch
+from kgrecall.recall.base import Channel, Evidence, QueryBatch
 from kgrecall.recall.ease import EaseConfig, build_ease
 from kgrecall.recall.item_graph import build_item_graph
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
@@ -351,25 +351,36 @@ def test_evidence_ends_in_the_item_and_its_shares_are_sorted(case: Case, queries
         assert case.channel.evidence(query, item, limit=1) == reasons[:1]
 
 
-@pytest.mark.parametrize("name", ["item_knn", "trending", "item_graph", "attributes", "neighbors"])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "popularity"])
 @settings(max_examples=30, deadline=None)
 @given(queries=query_batches())
-def test_removing_the_named_history_item_lowers_the_score(name: str, queries: QueryBatch) -> None:
+def test_removing_the_named_evidence_lowers_the_score(name: str, queries: QueryBatch) -> None:
     channel = CASES[name].channel
     query = replace(queries.rows(0, 1), mask=None)
     hits = channel.recall(query, NUM_ITEMS)
-    history, weights = query.history(0)
     for item, score in zip(hits.positions[0].tolist(), hits.scores[0].tolist(), strict=True):
-        if item < 0:
-            continue
-        reason = channel.evidence(query, item, limit=1)[0]
-        kept = history != reason.nodes[1][1]
-        without = replace(
-            query, history_pos=history[kept], history_weight=weights[kept], history_indptr=np.array([0, kept.sum()])
-        )
-        left = channel.recall(without, NUM_ITEMS)
-        after = left.scores[0][left.positions[0] == item].max(initial=0.0)
-        assert after < score
+        reasons = channel.evidence(query, item, limit=1) if item >= 0 else []
+        # a trained vector may say more than its history, and walks of more than two steps are not named
+        assert reasons or item < 0 or name in ("vector", "text", "pagerank")
+        if reasons:
+            left = channel.recall(_without(name, query, reasons[0]), NUM_ITEMS)
+            after = left.scores[0][left.positions[0] == item].tolist() or [0.0]
+            assert after[0] < score
+
+
+def _without(name: str, query: QueryBatch, reason: Evidence) -> QueryBatch:
+    """The question asked again without a history item, or without text and history where the text is the reason."""
+    history, weights = query.history(0)
+    by_text = len(reason.nodes) == 2
+    kept = np.zeros(len(history), np.bool_) if by_text else history != reason.nodes[1][1]
+    return replace(
+        query,
+        user_pos=np.array([-1]) if name == "vector" else query.user_pos,  # its vector was trained on the whole history
+        history_pos=history[kept],
+        history_weight=weights[kept],
+        history_indptr=np.array([0, kept.sum()]),
+        text=None if by_text else query.text,
+    )
 
 
 @every_channel

@@ -125,7 +125,11 @@ def test_recall_and_explain(shop_build: BuildReport) -> None:
     assert best in run("recall", shop_build.out, "--user", "u005", "-k", "4")
     some = json.loads(run("recall", shop_build.out, "--user", "u005", "--filter", "price < 30", "--json"))
     assert {c["item_id"] for c in some["candidates"]} != {c["item_id"] for c in found["candidates"]}
-    assert "score =" in run("explain", shop_build.out, best, "--user", "u005")
+    assert sum(why["attribution"]["sources"].values()) == pytest.approx(found["candidates"][0]["score"], rel=1e-4)
+    told = run("explain", shop_build.out, best, "--user", "u005", "--counterfactual", "--language", "zh")
+    assert "score =" in told
+    assert "owed to: " in told
+    assert "如果没有您对《" in told
     assert len(json.loads(run("recall", shop_build.out, "--history", "i001", "--json"))["candidates"]) == 10
 
 

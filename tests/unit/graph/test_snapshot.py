@@ -96,6 +96,8 @@ def test_titles_and_texts(cinema: GraphSnapshot) -> None:
     assert cinema.titles("User") == [None, None, None]
     assert cinema.texts("Movie") == ["Alien\nIn space no one can hear you.", "Brazil", "A café owner meets his past.", ""]
     assert cinema.texts("Genre") == ["", ""]
+    assert [cinema.text_of("Movie")(i) for i in range(4)] == cinema.texts("Movie")
+    assert cinema.text_of("Genre")(1) == ""
 
 
 def test_texts_tell_what_describes_a_node_too(take: Take, cinema_parts: Parts) -> None:
