@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import neo4j
 import pytest
 
@@ -26,6 +27,8 @@ from kgrecall.store.neo4j.server import LocalServer, ServerConfig, missing_parts
 SETTINGS = {"db.memory.transaction.max": "256m"}
 """A limit that a test can reach."""
 _MET = "neo4j server of the tests"
+hypothesis.settings.register_profile("patient", deadline=None)  # no test depends on how busy the machine is
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:
