@@ -20,6 +20,9 @@ from kgrecall.recall.wording import wording_of
 from kgrecall.types import Path, PosArray
 
 
+_ROUNDING = 1e-6
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One item asked about: a batch of one that may return it, the channels asked, how many candidates were asked for, and
@@ -78,7 +81,11 @@ class Explainer:
             shares = owed.scaled(part)
             for item_id, value in zip(ids, shares.items.tolist(), strict=True):
                 row[item_id] += value
-            table[name] = {source: v for source, v in {**row, TEXT: shares.text, REST: shares.rest}.items() if v != 0}
+            table[name] = {
+                source: v
+                for source, v in {**row, TEXT: shares.text, REST: shares.rest}.items()
+                if abs(v) > _ROUNDING * abs(part)
+            }
             exact += [name] if owed.exact else []
         return Attribution(self._items.ids_at([question.item_pos])[0], sum(added.values()), table, tuple(exact))
 

@@ -35,6 +35,7 @@ class LiveChannel:
 
     def _best(self, queries: QueryBatch, i: int, k: int) -> tuple[PosArray, FloatArray]:
         history, weights = queries.history(i)
+        history, weights = history[weights > 0], weights[weights > 0]
         if not len(history):
             return np.empty(0, np.int32), np.empty(0, np.float32)
         fetch = k

@@ -96,6 +96,7 @@ class PageRankChannel:
     def _visits(self, queries: QueryBatch, i: int) -> NDArray[np.float64]:
         """How often each item is visited from the history of query i, times its weight: float64 (num_items,)."""
         history, weights = queries.history(i)
+        history, weights = history[weights > 0], weights[weights > 0]
         if not len(history):
             return np.zeros(self._graph.size[self._space.naming.item])
         seeds, place = np.unique(history, return_inverse=True)

@@ -34,6 +34,7 @@ class Wording:
     listed: str
     without: str
     rank_now: str
+    rank_same: str
     rank_gone: str
     not_recalled: str
     verb: Callable[[str], str]
@@ -50,7 +51,8 @@ class Wording:
             return self.not_recalled.format(target=target)
         if after is None:
             return opening + self.rank_gone.format(target=target, before=before)
-        return opening + self.rank_now.format(target=target, before=before, after=after)
+        template = self.rank_same if after == before else self.rank_now
+        return opening + template.format(target=target, before=before, after=after)
 
 
 ENGLISH = Wording(
@@ -71,6 +73,7 @@ ENGLISH = Wording(
     listed=", ",
     without="Without your interest in {left_out}, ",
     rank_now="{target} would be rank {after} instead of {before}.",
+    rank_same="{target} would still be rank {after}, with a lower score.",
     rank_gone="{target} would not be recalled (it is rank {before}).",
     not_recalled="{target} is recalled by no channel.",
     verb=past_tense,
@@ -114,6 +117,7 @@ CHINESE = Wording(
     listed="、",
     without="如果没有您对{left_out}的兴趣，",
     rank_now="{target}将排第 {after} 位，而不是第 {before} 位。",
+    rank_same="{target}仍排第 {after} 位，但得分更低。",
     rank_gone="{target}将不会被召回（现排第 {before} 位）。",
     not_recalled="没有任何通道召回{target}。",
     verb=lambda relation: _ZH_VERBS.get(past_tense(relation), "选过"),

@@ -403,3 +403,17 @@ def test_an_empty_batch_has_an_empty_answer(case: Case) -> None:
 @every_channel
 def test_a_channel_satisfies_the_protocol(case: Case) -> None:
     assert isinstance(case.channel, Channel)
+
+
+@every_channel
+@settings(max_examples=25)
+@given(queries=query_batches())
+def test_a_history_item_of_weight_zero_does_not_count(case: Case, queries: QueryBatch) -> None:
+    muted = replace(queries.rows(0, 1), user_pos=np.array([-1]), text=None)
+    kept = np.arange(len(muted.history_pos)) % 2 == 1
+    muted = replace(muted, history_weight=muted.history_weight * kept)
+    hits = case.channel.recall(muted, NUM_ITEMS)
+    expected = _expected(case, muted, 0)
+    found = hits.positions[0][hits.positions[0] >= 0]
+    np.testing.assert_allclose(hits.scores[0, : len(found)], expected[found], rtol=2e-5, atol=1e-6)
+    assert len(found) == (expected > -np.inf).sum()
