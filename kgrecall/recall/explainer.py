@@ -19,7 +19,6 @@ from kgrecall.recall.variations import without_items
 from kgrecall.recall.wording import wording_of
 from kgrecall.types import Path, PosArray
 
-
 _ROUNDING = 1e-6
 
 
@@ -81,11 +80,8 @@ class Explainer:
             shares = owed.scaled(part)
             for item_id, value in zip(ids, shares.items.tolist(), strict=True):
                 row[item_id] += value
-            table[name] = {
-                source: v
-                for source, v in {**row, TEXT: shares.text, REST: shares.rest}.items()
-                if abs(v) > _ROUNDING * abs(part)
-            }
+            every = {**row, TEXT: shares.text, REST: shares.rest}
+            table[name] = {source: value for source, value in every.items() if abs(value) > _ROUNDING * abs(part)}
             exact += [name] if owed.exact else []
         return Attribution(self._items.ids_at([question.item_pos])[0], sum(added.values()), table, tuple(exact))
 
