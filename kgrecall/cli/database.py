@@ -1,4 +1,4 @@
-"""``export`` and ``neo4j``: the graph in and out of a database, and a local database to try it with."""
+"""``export``, ``publish`` and ``neo4j``: the graph in and out of a database, and a local database to try it with."""
 
 from __future__ import annotations
 
@@ -44,6 +44,30 @@ def export(
         return
     print(f"{sum(written.nodes.values()):,} nodes and {sum(written.edges.values()):,} edges in {out}")
     print(f"now, with the database stopped: cd {out} && neo4j-admin database import full neo4j @import.args")
+
+
+@app.command()
+def publish(
+    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a built model.")],
+    store: Store,
+    json: Json = False,
+) -> None:
+    """Write a model's vectors back into its Neo4j database, with a vector index and a full-text index."""
+    from kgrecall.cli.console import print_json
+    from kgrecall.jobs.database import publish as write_back
+    from kgrecall.store import open_store
+
+    graph = open_store(store)
+    try:
+        written = write_back(model, graph)
+    finally:
+        graph.close()
+    if json:
+        print_json({"vectors": written.vectors, "full_text": written.full_text})
+        return
+    told = ", ".join(f"{count:,} of {label}" for label, count in written.vectors.items())
+    print(f"vectors: {told}; full text: {'indexed' if written.full_text else 'no text property'}")
+    print("channels inside the database: neo4j_vector, neo4j_fulltext, neo4j_walk (load_engine(..., store=...))")
 
 
 @server.command()

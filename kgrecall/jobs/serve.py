@@ -10,33 +10,53 @@ from kgrecall.graph.columns import ItemColumns
 from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.encoders import LateEncoder
 from kgrecall.jobs.ingredients import Ingredients, load
+<<<<<<< HEAD
 from kgrecall.recall.combiner_weights import CombinerWeights
+=======
+from kgrecall.recall.base import Channel
+>>>>>>> 2bd5b22 (Publish a model's vectors into its database; channels that search there: neo4j_vector, neo4j_fulltext, neo4j_walk)
 from kgrecall.recall.engine import EngineConfig, RecallEngine
 from kgrecall.recall.filter_mask import FilterMasks
 from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.store.base import GraphStore
 
 
-def load_engine(folder: str | Path, *, channels: Sequence[str] | None = None, verify: bool = True) -> RecallEngine:
+def load_engine(
+    folder: str | Path, *, channels: Sequence[str] | None = None, store: GraphStore | None = None, verify: bool = True
+) -> RecallEngine:
     """Open a built model.
 
     Args:
         folder: what ``build`` wrote.
         channels: only these; None for all that were built.
+        store: a Neo4j store, for channels that search inside it: ``neo4j_vector``, ``neo4j_fulltext`` (both after
+            :func:`kgrecall.jobs.database.publish`) and ``neo4j_walk``, where ``channels`` names them.
         verify: compare every file with its checksum (0.3 s per GB).
 
     Raises:
         NotBuilt: nothing was built there.
         CorruptArtifact, StaleArtifact: a file differs from its checksum, or was written by another format.
         ConfigError: a channel that was not built.
+        Unsupported: a channel inside the database, and ``store`` is none.
     """
     artifact = Artifact(folder, verify=verify)
     built: list[str] = artifact.manifest["channels"]
-    for name in channels or ():
-        if name not in built:
+    chosen = list(channels or built)
+    outside = [name for name in chosen if name not in built] if store else []
+    for name in chosen:
+        if name not in built and name not in outside:
             raise ConfigError("channels", expected="channels of the artifact", got=name, remedy=nearest(name, built))
     fusion = FusionConfig(**artifact.manifest["fusion"])
     engine = EngineConfig(**artifact.manifest["engine"])
-    return assemble(load(artifact), channels or built, fusion, encoder=artifact.manifest["encoder"], config=engine)
+    ingredients, more = load(artifact), []
+    if store and outside:
+        from kgrecall.jobs.database import STAND_INS, database_channel  # the driver is imported only for this
+
+        more = [database_channel(name, ingredients, store) for name in outside]
+        lent = {name: fusion.weight(STAND_INS[name]) for name in outside}
+        fusion = fusion.model_copy(update={"weights": {**fusion.weights, **lent}})
+    names = [name for name in chosen if name not in outside]
+    return assemble(ingredients, names, fusion, encoder=artifact.manifest["encoder"], config=engine, more=more)
 
 
 def assemble(
@@ -46,9 +66,10 @@ def assemble(
     *,
     encoder: str | None,
     config: EngineConfig | None = None,
+    more: Sequence[Channel] = (),
 ) -> RecallEngine:
-    """An engine with those of the named channels for which the graph has something."""
-    made = [channel for name in channels if (channel := ingredients.channel(name)) is not None]
+    """An engine with those of the named channels for which the graph has something, and ``more``."""
+    made = [*(channel for name in channels if (channel := ingredients.channel(name)) is not None), *more]
     names, part = [channel.name for channel in made], ingredients.audience
     weights = {name: weight for name, weight in fusion.weights.items() if name in names}
     temperatures = {name: value for name, value in fusion.temperatures.items() if name in names}

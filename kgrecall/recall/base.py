@@ -49,7 +49,7 @@ class QueryBatch:
     ``history_weight`` (float32 >= 0; what weighs 0 does not count); ``exclude_pos`` by ``exclude_indptr`` in the same way:
     items never to be returned for query i (seen, excluded), ascending; ``mask`` bool (num_items,) or None: items that may be
     returned for any query of the batch; ``text`` float32 (q, text_dim) or None: encoded query texts, a zero row where a query
-    has none. ``friends`` (user positions), ``traits`` (codes of user attributes) and ``moment`` (codes of the context) are None
+    has none; ``words`` (q,) or None: the same texts as they were typed, "" where a query has none. ``friends`` (user positions), ``traits`` (codes of user attributes) and ``moment`` (codes of the context) are None
     where no query of the batch has any; only channels of their own read them.
     """
 
@@ -62,6 +62,7 @@ class QueryBatch:
     exclude_pos: PosArray
     mask: BoolArray | None = None
     text: FloatArray | None = None
+    words: tuple[str, ...] | None = None
     friends: Ragged | None = None
     traits: Ragged | None = None
     moment: Ragged | None = None
@@ -90,6 +91,7 @@ class QueryBatch:
             exclude_indptr=self.exclude_indptr[start : stop + 1] - e.start,
             exclude_pos=self.exclude_pos[e],
             text=None if self.text is None else self.text[start:stop],
+            words=None if self.words is None else self.words[start:stop],
             friends=None if self.friends is None else self.friends.rows(start, stop),
             traits=None if self.traits is None else self.traits.rows(start, stop),
             moment=None if self.moment is None else self.moment.rows(start, stop),

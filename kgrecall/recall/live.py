@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from kgrecall.recall.base import Evidence, Hits, QueryBatch, collect, top_k_of
+from kgrecall.recall.sparse_rows import is_in
 from kgrecall.types import FloatArray, PosArray
 
-Search = Callable[[PosArray, FloatArray, PosArray, int], tuple[PosArray, FloatArray]]
-"""``search(history, weights, excluded, k)``: positions and scores of at most k items, best first."""
+Search = Callable[[QueryBatch, int, int], tuple[PosArray, FloatArray]]
+"""``search(queries, i, k)``: positions and scores of the k best items for query i; fewer only when there are no more."""
 
 
 class LiveChannel:
-    """Asks ``search`` for each history; where a mask drops some of the answer, it asks again for more.
+    """Asks ``search`` for each query; where a mask or the excluded items take some of the answer, it asks again for more.
 
     Args:
-        search: for instance :meth:`kgrecall.store.neo4j.walk.Neo4jWalk.search`.
+        search: for instance over :meth:`kgrecall.store.neo4j.walk.Neo4jWalk.search`; see :mod:`kgrecall.jobs.database`.
         name: the channel's name in answers.
     """
 
@@ -26,23 +25,21 @@ class LiveChannel:
         self._search = search
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
-        """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
+        """See :meth:`kgrecall.recall.base.Channel.recall`."""
         return collect(queries, k, lambda i: self._best(queries, i, k))
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
-        """None: what the search walked through stays where it ran."""
+        """None: what the search went through stays where it ran."""
         return []
 
     def _best(self, queries: QueryBatch, i: int, k: int) -> tuple[PosArray, FloatArray]:
-        history, weights = queries.history(i)
-        history, weights = history[weights > 0], weights[weights > 0]
-        if not len(history):
-            return np.empty(0, np.int32), np.empty(0, np.float32)
+        excluded = queries.excluded(i)
         fetch = k
         while True:
-            positions, scores = self._search(history, weights, queries.excluded(i), fetch)
-            exhausted = len(positions) < fetch
-            kept = slice(None) if queries.mask is None else queries.mask[positions]
-            if exhausted or len(positions[kept]) >= k:
+            positions, scores = self._search(queries, i, fetch)
+            kept = ~is_in(positions, excluded)
+            if queries.mask is not None:
+                kept &= queries.mask[positions]
+            if len(positions) < fetch or kept.sum() >= k:
                 return top_k_of(positions[kept], scores[kept], k)
             fetch *= 4

@@ -170,6 +170,7 @@ def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None
         exclude_pos=_joined([r.exclude for r in requests]),
         mask=mask,
         text=text,
+        words=tuple(r.query.text or "" for r in requests) if any(r.query.text for r in requests) else None,
         friends=_ragged([r.friends for r in requests]),
         traits=_ragged([r.traits for r in requests]),
         moment=_ragged([r.moment for r in requests]),

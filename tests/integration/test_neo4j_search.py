@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.sparse import csr_array
 
-from kgrecall.errors import ConfigError, SchemaError, ShapeError, Unsupported
+from kgrecall.errors import ConfigError, SchemaError, ShapeError, StaleArtifact, Unsupported
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.index.base import ExactIndex, VectorIndex
+from kgrecall.jobs.database import by_walking
 from kgrecall.recall.base import Channel, QueryBatch
 from kgrecall.recall.live import LiveChannel
 from kgrecall.recall.neighbors import NeighborsChannel
@@ -116,6 +116,9 @@ class TestVectors:
         index = Neo4jVectorIndex(store, "Item", IDS, DIM)
         with pytest.raises(ShapeError, match="one row per id"):
             index.write(base[1:])
+        strangers = Neo4jVectorIndex(store, "Item", pa.array([*IDS.to_pylist()[1:], "nobody"]), DIM)
+        with pytest.raises(StaleArtifact, match="Build again"):
+            strangers.write(base)
         for change in (lambda: index.add(base), lambda: index.remove(np.array([1]))):
             with pytest.raises(Unsupported, match="write"):
                 change()
@@ -221,8 +224,8 @@ class TestWalks:
             batch = _one(user, history, weights=np.arange(1, len(history) + 1), excluded=history[:1])
             expected = arrays.recall(batch, 40)
             walk = Neo4jWalk(store, self.ITEMS, weights, Neo4jWalkConfig(hub=20))
-            own = f"n{user:02d}" if user >= 0 else None
-            live = LiveChannel(partial(walk.search, user_id=own), name="neo4j_walk").recall(batch, 40)
+            users = [f"n{n:02d}" for n in range(12)]
+            live = LiveChannel(by_walking(walk, users), name="neo4j_walk").recall(batch, 40)
             count = int((expected.positions[0] >= 0).sum())
             assert count > 3
             order = np.argsort(expected.positions[0][:count])
@@ -234,14 +237,14 @@ class TestWalks:
     def test_a_mask_is_honoured_by_asking_for_more(self, shop: tuple[Neo4jStore, dict[str, np.ndarray]]) -> None:
         store, _ = shop
         walk = Neo4jWalk(store, self.ITEMS)
-        assert isinstance(LiveChannel(walk.search, name="x"), Channel)
+        assert isinstance(LiveChannel(by_walking(walk, []), name="x"), Channel)
         mask = np.zeros(40, bool)
-        free = LiveChannel(walk.search, name="x").recall(_one(-1, [3, 17], excluded=[]), 40).positions[0]
+        free = LiveChannel(by_walking(walk, []), name="x").recall(_one(-1, [3, 17], excluded=[]), 40).positions[0]
         mask[free[free >= 0][-3:]] = True
-        found = LiveChannel(walk.search, name="x").recall(_one(-1, [3, 17], excluded=[], mask=mask), 2).positions[0]
+        found = LiveChannel(by_walking(walk, []), name="x").recall(_one(-1, [3, 17], excluded=[], mask=mask), 2).positions[0]
         assert (found >= 0).all()
         assert mask[found].all()
-        assert (LiveChannel(walk.search, name="x").recall(_one(-1, [], excluded=[]), 2).positions == -1).all()
+        assert (LiveChannel(by_walking(walk, []), name="x").recall(_one(-1, [], excluded=[]), 2).positions == -1).all()
 
     def test_newest_edges_count_at_once(self, shop: tuple[Neo4jStore, dict[str, np.ndarray]]) -> None:
         store, _ = shop

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kgrecall.errors import ConfigError, ShapeError, Shown, Unsupported
+from kgrecall.errors import ConfigError, ShapeError, Shown, StaleArtifact, Unsupported
 from kgrecall.store.neo4j.connection import Connection, Parameters, Row, Run
 from kgrecall.store.neo4j.statements import AWAIT_INDEXES, quoted
 from kgrecall.store.neo4j.store import Neo4jStore
@@ -72,20 +72,26 @@ class Neo4jVectorIndex:
         return self._dim
 
     def write(self, vectors: FloatArray) -> None:
-        """Replace all vectors; float32 (n, dim). A zero row clears the property."""
+        """Replace all vectors; float32 (n, dim). A zero row clears the property.
+
+        Raises:
+            StaleArtifact: the database lacks some of the nodes.
+        """
         if vectors.shape != (self.num_vectors, self._dim):
             shape = (self.num_vectors, self._dim)
             raise ShapeError("vectors", expected=str(shape), got=vectors.shape, remedy="Pass one row per id.")
         self._make_index()
         present = vectors.any(axis=1)
         node = f"UNWIND range(0, size($id) - 1) AS k MATCH (n:{quoted(self._label)} {{id: $id[k]}})"
-        write = f"{node} CALL db.create.setNodeVectorProperty(n, $name, $vector[k])"
-        clear = f"{node} REMOVE n.{quoted(self._name)}"
+        write = f"{node} CALL db.create.setNodeVectorProperty(n, $name, $vector[k]) RETURN count(*)"
+        clear = f"{node} REMOVE n.{quoted(self._name)} RETURN count(*)"
         for statement, rows in ((write, np.flatnonzero(present)), (clear, np.flatnonzero(~present))):
             for start in range(0, len(rows), _WRITE_ROWS):
                 part = rows[start : start + _WRITE_ROWS]
                 given = {"id": self._ids.take(pa.array(part)).to_pylist(), "vector": vectors[part].tolist(), "name": self._name}
-                self._connection.write(partial(_run, statement, given))
+                there = self._connection.write(partial(_run, statement, given))[0][0]
+                if there != len(part):
+                    raise self._stale(len(part) - there)
         self._connection.execute(AWAIT_INDEXES)
 
     def search(self, queries: FloatArray, k: int, *, mask: BoolArray | None = None) -> tuple[PosArray, FloatArray]:
@@ -155,6 +161,14 @@ class Neo4jVectorIndex:
     def _read(self, statement: str, **parameters: Any) -> list[Any]:
         return self._connection.read(partial(_run, statement, parameters))
 
+    def _stale(self, absent: int) -> StaleArtifact:
+        return StaleArtifact(
+            f"vectors of {self._label}",
+            expected="a node for every vector",
+            got=Shown(f"{absent} or more ids that the database does not hold"),
+            remedy="Build again from this database, or open the one that the vectors were made from.",
+        )
+
     def _fixed(self, what: str) -> Unsupported:
         return Unsupported(
             what, expected="an index that can", got=Shown("vectors in Neo4j"), remedy="Write all vectors again with write()."
@@ -171,8 +185,7 @@ class Neo4jFulltext:
     """
 
     def __init__(self, store: Neo4jStore, label: str, ids: pa.StringArray) -> None:
-        spec = store.schema.node(label)
-        self._properties = list(dict.fromkeys([*spec.text_fields, *([spec.title] if spec.title else [])]))
+        self._properties = self.properties(store, label)
         if not self._properties:
             raise Unsupported(
                 f"full text of {label}",
@@ -183,6 +196,12 @@ class Neo4jFulltext:
         self._connection: Connection = store.connection
         self._label, self._ids = label, ids
         self._index = quoted(f"kgrecall_{label}_text")
+
+    @staticmethod
+    def properties(store: Neo4jStore, label: str) -> list[str]:
+        """What there is to index: the properties of type text, and the title."""
+        spec = store.schema.node(label)
+        return list(dict.fromkeys([*spec.text_fields, *([spec.title] if spec.title else [])]))
 
     def build(self) -> None:
         """Make the index; repeatable; returns when it can be searched."""
