@@ -33,14 +33,9 @@ def _outcomes(version: str) -> dict[str, int]:
     """Run all tests that need a server; without one they fail."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "neo4j", "-p", "no:cacheprovider", f"--junit-xml={report}"]
+        command = [sys.executable, "-m", "pytest", "-v", "-m", "neo4j", "-p", "no:cacheprovider", f"--junit-xml={report}"]
         env = {**os.environ, "KGRECALL_NEO4J_VERSION": version, "KGRECALL_REQUIRE_NEO4J": "1"}
-        done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
-        print(
-            "\n".join(
-                line for line in done.stdout.splitlines() if line.startswith(("store tests", "FAILED", "ERROR", "SKIPPED"))
-            )
-        )
+        subprocess.run(command, cwd=ROOT, env=env, check=False, stdout=sys.stderr)
         suite = ElementTree.parse(report).find("testsuite")
     assert suite is not None
     failed = int(suite.attrib["failures"]) + int(suite.attrib["errors"])

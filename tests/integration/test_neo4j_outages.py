@@ -25,7 +25,7 @@ from kgrecall.store.neo4j.server import LocalServer, ServerConfig, find_server, 
 from kgrecall.store.report import ImportReport
 from tests.benchmarks.generated_graph import SCHEMA, batches
 
-pytestmark = pytest.mark.neo4j
+pytestmark = [pytest.mark.neo4j, pytest.mark.timeout(1200)]
 EDGES = 12_000
 DATA = list(batches(EDGES))
 NODES = sum(len(batch) for batch in DATA if isinstance(batch, NodeBatch))
@@ -125,13 +125,13 @@ class Importer:
     def disturb(self, end: Callable[[], None]) -> None:
         """Start it, end the server between two of its writes, and return when it has noticed."""
         self._thread.start()
-        assert self._under_way.wait(200), self._failures
+        assert self._under_way.wait(500), self._failures
         end()
         self._go_on.set()
         until(lambda: bool(self._store.retries or self._failures))
 
     def outcome(self) -> ImportReport:
-        self._thread.join(250)
+        self._thread.join(500)
         assert not self._thread.is_alive()
         if self._failures:
             raise self._failures[0]
@@ -147,11 +147,11 @@ class Importer:
         """Stop once, when the first edges are written, until the server is gone."""
         if records > NODES and not self._under_way.is_set():
             self._under_way.set()
-            self._go_on.wait(200)
+            self._go_on.wait(500)
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 500
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
