@@ -10,11 +10,8 @@ from kgrecall.graph.columns import ItemColumns
 from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.encoders import LateEncoder
 from kgrecall.jobs.ingredients import Ingredients, load
-<<<<<<< HEAD
-from kgrecall.recall.combiner_weights import CombinerWeights
-=======
 from kgrecall.recall.base import Channel
->>>>>>> 2bd5b22 (Publish a model's vectors into its database; channels that search there: neo4j_vector, neo4j_fulltext, neo4j_walk)
+from kgrecall.recall.combiner_weights import CombinerWeights
 from kgrecall.recall.engine import EngineConfig, RecallEngine
 from kgrecall.recall.filter_mask import FilterMasks
 from kgrecall.recall.rank_fusion import FusionConfig

@@ -49,8 +49,9 @@ class QueryBatch:
     ``history_weight`` (float32 >= 0; what weighs 0 does not count); ``exclude_pos`` by ``exclude_indptr`` in the same way:
     items never to be returned for query i (seen, excluded), ascending; ``mask`` bool (num_items,) or None: items that may be
     returned for any query of the batch; ``text`` float32 (q, text_dim) or None: encoded query texts, a zero row where a query
-    has none; ``words`` (q,) or None: the same texts as they were typed, "" where a query has none. ``friends`` (user positions), ``traits`` (codes of user attributes) and ``moment`` (codes of the context) are None
-    where no query of the batch has any; only channels of their own read them.
+    has none; ``words`` (q,) or None: those texts as they were typed, "" where a query has none. ``friends`` (user positions),
+    ``traits`` (codes of user attributes) and ``moment`` (codes of the context) are None where no query of the batch has any;
+    only channels of their own read them.
     """
 
     num_items: int
