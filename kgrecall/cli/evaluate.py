@@ -67,11 +67,13 @@ def _trial(
     finally:
         graph.close()
     gain = trial.warm.difference(FUSED, TUNED, f"ndcg@{ks[0]}", seed=seed)
+    channels = {"channels": trial.channels.to_dict()}
     if json:
-        print_json({"users": trial.warm[FUSED].num_users, "systems": trial.warm.rows(), "gain": str(gain)})
+        print_json({"users": trial.warm[FUSED].num_users, "systems": trial.warm.rows(), "gain": str(gain), **channels})
         return
     console.print(trial.warm.table(), markup=False)
-    console.print(f"{FUSED} against {TUNED}, NDCG@{ks[0]}: {gain}", markup=False)
+    console.print(f"{FUSED} against {TUNED}, NDCG@{ks[0]}: {gain}\n", markup=False)
+    console.print(str(trial.channels), markup=False)
 
 
 def _gate(

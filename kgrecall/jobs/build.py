@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import ArtifactWriter
 from kgrecall.jobs.audience_part import AudiencePart
+from kgrecall.jobs.auto import plan_within
 from kgrecall.jobs.build_config import BuildConfig, TrendConfig
 from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.choices import Validation
@@ -69,7 +71,7 @@ def build(
     """Build an engine from everything in the store. Arguments and errors as in :func:`build_snapshot`."""
     with ArtifactWriter(out) as writer:
         snapshot = take_snapshot(store, schema, progress=progress)
-        return _Build(snapshot, config or BuildConfig(), seed, device, cache, progress).run(writer)
+        return _run(snapshot, config or BuildConfig(), seed, device, cache, progress, writer)
 
 
 def build_snapshot(
@@ -94,14 +96,43 @@ def build_snapshot(
         BudgetExceeded: ``ease`` was asked for by name, and the catalogue is too large for its memory.
     """
     with ArtifactWriter(out) as writer:
-        return _Build(snapshot, config or BuildConfig(), seed, device, cache, progress).run(writer)
+        return _run(snapshot, config or BuildConfig(), seed, device, cache, progress, writer)
+
+
+def _run(
+    snapshot: GraphSnapshot,
+    config: BuildConfig,
+    seed: int,
+    device: str,
+    cache: Path | None,
+    progress: Progress,
+    writer: ArtifactWriter,
+) -> BuildReport:
+    """Plan first, where time is limited."""
+    notes: tuple[str, ...] = ()
+    if config.budget_seconds is not None:
+
+        def probe(part: GraphSnapshot, tried: BuildConfig) -> None:
+            with tempfile.TemporaryDirectory() as folder, ArtifactWriter(Path(folder, "probe")) as scratch:
+                _Build(part, tried, seed, device, cache, progress).run(scratch)
+
+        plan = plan_within(snapshot, config, probe, budget=config.budget_seconds, seed=seed, device=device)
+        config, notes = plan.config, plan.notes
+    return _Build(snapshot, config, seed, device, cache, progress, notes).run(writer)
 
 
 class _Build:
     """One run; each method is a stage."""
 
     def __init__(
-        self, snapshot: GraphSnapshot, config: BuildConfig, seed: int, device: str, cache: Path | None, progress: Progress
+        self,
+        snapshot: GraphSnapshot,
+        config: BuildConfig,
+        seed: int,
+        device: str,
+        cache: Path | None,
+        progress: Progress,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.snapshot, self.config, self.seed, self.device = snapshot, config, seed, device
         self.cache = cache or cache_folder() / "texts"
@@ -116,7 +147,8 @@ class _Build:
                 remedy='Import a relation with role = "interaction" first.',
             )
         checked_weights(snapshot, config.pagerank.relation_weights)
-        self.channels, self.notes = config.affordable(len(snapshot.items))
+        self.channels, left_out = config.affordable(len(snapshot.items))
+        self.notes = (*notes, *left_out)
         self.validation = Validation.carve(self.events, config.validation, seed=seed)
 
     def run(self, writer: ArtifactWriter) -> BuildReport:
@@ -196,8 +228,18 @@ class _Build:
         config = self.config
         engines = [assemble(t, self.channels, config.fusion[0], encoder=None, config=config.engine) for t in trials]
         with self._stage("choose"):
-            fitted = self.validation.fit(engines, config.fusion)
+            keep = None if config.budget_seconds is None else self._always()
+            fitted, dropped = self.validation.fit(engines, config.fusion, keep=keep)
+        if fitted is not None:
+            never_asked = set(self.channels) - set(engines[0].channel_names)
+            self.channels = tuple(name for name in self.channels if name in fitted.config.weights or name in never_asked)
+            self.notes += dropped
         return (fitted.config if fitted else config.fusion[-1]), fitted
+
+    def _always(self) -> set[str]:
+        """Channels that answer what validation does not ask: new users, query texts, and items that nobody has chosen."""
+        new_items = len(np.unique(self.events.item_pos)) < len(self.snapshot.items)
+        return {"popularity", "text"} | ({"attributes"} if new_items else set())
 
     def _ingredients(
         self,

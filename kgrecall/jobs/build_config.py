@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, field_validator
 
 from kgrecall.errors import BudgetExceeded, ConfigError, nearest
@@ -70,6 +72,8 @@ class BuildConfig(Settings):
         min_length=1,
     )
     """How channels are combined; the weights are fitted for each method. ``learned`` is tried with 300 queries or more."""
+    budget_seconds: float | None = Field(default=None, gt=0)
+    """Wall time for the whole build: see :meth:`auto`. None: everything above is built and tried."""
     engine: EngineConfig = EngineConfig()
     index: FaissConfig = FaissConfig()
 
@@ -82,6 +86,19 @@ class BuildConfig(Settings):
         if not names or len(set(names)) != len(names):
             raise ConfigError("BuildConfig.channels", expected="distinct channels", got=names, remedy="Name each once.")
         return names
+
+    @classmethod
+    def auto(cls, seconds: float = 600.0, **settings: Any) -> BuildConfig:
+        """Settings of a build that chooses its channels, their settings and weights on the graph's own validation data.
+
+        A part of the users is built for each channel alone, cheapest first, to measure what it costs; what fits into the time
+        is built and tried, and channels that the fused list does not miss are dropped. The report says what was chosen and why.
+
+        Args:
+            seconds: wall time for the whole build; a build that has too little still answers, from item_knn and popularity.
+            settings: fields that differ from the defaults.
+        """
+        return cls(budget_seconds=seconds, **settings)
 
     def affordable(self, num_items: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The channels that a catalogue of this size allows, and notes on those that are left out.

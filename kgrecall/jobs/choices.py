@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -55,14 +55,19 @@ class Validation:
         values = [sum(len(f.users) * f.ndcg(make(f.train, setting)) for f in self.folds) for setting in settings]
         return settings[int(np.argmax(values))]
 
-    def fit(self, engines: Sequence[RecallEngine], methods: Sequence[FusionConfig]) -> FittedFusion | None:
-        """The fusion with the best NDCG@20 among these methods, each with its own best weights.
+    def fit(
+        self, engines: Sequence[RecallEngine], methods: Sequence[FusionConfig], *, keep: Collection[str] | None = None
+    ) -> tuple[FittedFusion | None, tuple[str, ...]]:
+        """The fusion with the best NDCG@20 among these methods, each with its own best weights, and what was left out.
 
         Args:
-            engines: one per fold, built from its training events. None is returned without folds.
+            engines: one per fold, built from its training events. Without folds there is no fusion.
+            keep: drop channels that are not missed, but none of these; None: drop none. The fusion has weights for the
+                channels that stay.
         """
         if not self.folds:
-            return None
+            return None, ()
         asked = Asked.of(self.folds, engines)
-        fitted = [found for method in methods if (found := asked.fit(method)) is not None]
-        return max(fitted, key=lambda fit: fit.value, default=None)
+        names, notes = asked.needed(methods[0], keep) if keep is not None else (tuple(asked.hits), ())
+        fitted = [found for method in methods if (found := asked.fit(method, names)) is not None]
+        return max(fitted, key=lambda fit: fit.value, default=None), notes

@@ -15,10 +15,12 @@ from kgrecall.evaluate.measures import MAP, MRR, NDCG, Coverage, ListMeasure, Me
 from kgrecall.evaluate.ranking import Rank
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.split import Split, new_pairs, split_by_time, split_random
+from kgrecall.jobs.asked import Asked
 from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.build_report import BuildReport
-from kgrecall.jobs.folds import timed
+from kgrecall.jobs.channel_report import ChannelReport
+from kgrecall.jobs.folds import Fold, a_few, timed
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.base import Channel
 from kgrecall.recall.engine import RecallEngine
@@ -44,6 +46,7 @@ class Trial:
         warm: comparison over the users that have a history.
         everyone: comparison of those systems that answer everyone, over all users of the test part.
         overlap: float64 (c, c): how much of channel i's top 50 channel j also found, over the warm users.
+        channels: what they hold together, and what each is worth, over at most 2,000 warm users.
     """
 
     split: Split
@@ -53,6 +56,7 @@ class Trial:
     warm: Comparison
     everyone: Comparison
     overlap: NDArray[np.float64]
+    channels: ChannelReport
 
 
 def run_trial(
@@ -81,6 +85,8 @@ def run_trial(
     truth = new_pairs(split.test, split.train)
     warm = np.intersect1d(truth.user_pos, split.train.user_pos)
     systems = {**baselines(split.train, report), **rankers(engine)}
+    some = a_few(warm, seed=seed)
+    asked = Fold(split.train, truth.take(np.isin(truth.user_pos, some)), some)
     measures = measures_at(ks)
     served = {name: rank for name, rank in systems.items() if name in (POPULARITY, FUSED)}
     return Trial(
@@ -91,6 +97,7 @@ def run_trial(
         warm=compare(systems, truth, measures, users=warm, history=split.train, progress=progress),
         everyone=compare(served, truth, measures, history=split.train, progress=progress),
         overlap=channel_overlap(engine, warm),
+        channels=ChannelReport.of(Asked.of([asked], [engine]), engine.fusion),
     )
 
 

@@ -47,7 +47,7 @@ def fit_combiner(
     lists = lists.head(first, CUT)
     if int(lists.relevant.any(axis=1).sum()) < ENOUGH_QUERIES:
         return None
-    inputs = _inputs(lists, first, around)
+    inputs = network_inputs(lists, first, around)
     fold = np.random.default_rng(seed).permutation(len(lists.queries)) % _FOLDS
     values = np.zeros(len(fold))
     for part in range(_FOLDS):
@@ -57,8 +57,8 @@ def fit_combiner(
     return FittedCombiner(_trained(lists, inputs, fold >= 0, names, first, seed), values)
 
 
-def _inputs(lists: MergedLists, first: FloatArray, around: Surroundings) -> FloatArray:
-    """float32 (queries, candidates, features)."""
+def network_inputs(lists: MergedLists, first: FloatArray, around: Surroundings) -> FloatArray:
+    """What the network is shown of each candidate: float32 (queries, candidates, features)."""
     shape = lists.positions.shape
     flat = features(
         lists.scores.reshape(-1, len(first)),

@@ -56,14 +56,14 @@ class MergedLists:
         return MergedLists(self.queries, positions, scores, found, relevant, self.num_true)
 
     def top(self, totals: FloatArray, k: int) -> BoolArray:
-        """Relevance of the k best of each query by ``totals`` float32 (q, u), best first: bool (q, k)."""
+        """Relevance of the k best of each query by ``totals`` float32 (q, u), -inf for what is not listed: bool (q, k)."""
         scores = np.where(self.positions >= 0, -totals, np.inf)
         if k < scores.shape[1]:
             best = np.argpartition(scores, k - 1, axis=1)[:, :k]
         else:
             best = np.tile(np.arange(scores.shape[1]), (len(scores), 1))
         order = np.argsort(np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        return np.take_along_axis(self.relevant, np.take_along_axis(best, order, axis=1), axis=1)
+        return np.take_along_axis(self.relevant & (totals > -np.inf), np.take_along_axis(best, order, axis=1), axis=1)
 
     def ndcg(self, totals: FloatArray, k: int) -> Values:
         """NDCG@k of each query's list by ``totals``: float64 (q,)."""

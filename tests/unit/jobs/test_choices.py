@@ -69,4 +69,4 @@ def test_too_little_data_gives_no_fold_and_the_first_setting() -> None:
     validation = Validation.carve(one, 0.1, seed=0)
     assert validation.folds == ()
     assert validation.choose((7, 8), lambda events, setting: PopularityChannel(item_popularity(events))) == 7
-    assert validation.fit([], []) is None
+    assert validation.fit([], []) == (None, ())
