@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from threading import RLock
 from typing import IO
 
 from pydantic import Field
@@ -105,7 +106,7 @@ class Quarantine:
     """Counts bad records and writes them as JSON lines, one object a record.
 
     The file is written beside its place and renamed on :meth:`close`; records that arrive later are appended. When nothing
-    was bad there is no file, and the one of an earlier run is removed. Without a path it only counts.
+    was bad there is no file, and the one of an earlier run is removed. Without a path it only counts. Threads may share it.
 
     Args:
         path: where the JSON lines go; None keeps counts and examples only.
@@ -126,12 +127,14 @@ class Quarantine:
         """The first bad record of each reason."""
         self._file: IO[str] | None = None
         self._published = False
+        self._turn = RLock()
         if self.path is not None:
             _refuse_foreign(self.path)
 
     @property
     def total(self) -> int:
-        return self.reasons.total()
+        with self._turn:
+            return self.reasons.total()
 
     def add(self, file: str, row: int, *, record: str, column: str, reason: Reason, value: object) -> None:
         """Put one record aside; :meth:`add_many` for a single one."""
@@ -163,11 +166,12 @@ class Quarantine:
         bad = [BadRecord(file, int(row), record, column, reason, shown(value)) for row, value in zip(rows, values, strict=True)]
         if not bad:
             return
-        self.reasons[reason] += len(bad)
-        self.records[record] += len(bad)
-        self.examples.setdefault(reason, bad[0])
-        if self.path is not None:
-            self._write("".join(entry.to_json() + "\n" for entry in bad))
+        with self._turn:
+            self.reasons[reason] += len(bad)
+            self.records[record] += len(bad)
+            self.examples.setdefault(reason, bad[0])
+            if self.path is not None:
+                self._write("".join(entry.to_json() + "\n" for entry in bad))
         if self.limits.max_rows is not None and self.total > self.limits.max_rows:
             raise self._too_many(f"at most {self.limits.max_rows} bad records")
 
@@ -182,15 +186,16 @@ class Quarantine:
 
     def close(self) -> None:
         """Publish the file. Harmless when called twice."""
-        if self.path is None or self._published:
-            return
-        self._published = True
-        if self._file is None:
-            self.path.unlink(missing_ok=True)
-            return
-        self._file.close()
-        self._file = None
-        self._part.replace(self.path)
+        with self._turn:
+            if self.path is None or self._published:
+                return
+            self._published = True
+            if self._file is None:
+                self.path.unlink(missing_ok=True)
+                return
+            self._file.close()
+            self._file = None
+            self._part.replace(self.path)
 
     @property
     def _part(self) -> Path:
@@ -217,7 +222,8 @@ class Quarantine:
             ) from error
 
     def _too_many(self, expected: str) -> TooManyBadRows:
-        worst, count = self.reasons.most_common(1)[0]
+        with self._turn:
+            worst, count = self.reasons.most_common(1)[0]
         where = f"See {self.path}." if self.path else "Give a quarantine file to see them all."
         return TooManyBadRows(
             "quarantine",

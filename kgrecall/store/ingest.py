@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from typing import Protocol, runtime_checkable
 
 from kgrecall.errors import NotBuilt, SchemaError, Shown
@@ -13,6 +14,7 @@ from kgrecall.schema import GraphSchema
 from kgrecall.sources.drift import Drift, Layout, layout_differences
 from kgrecall.sources.quarantine import Quarantine
 from kgrecall.sources.tables import Batch
+from kgrecall.store.ahead import read_ahead
 from kgrecall.store.base import GraphStore, Keep
 from kgrecall.store.drift import differences
 from kgrecall.store.journal import journaled
@@ -80,7 +82,7 @@ def ingest(
 
     Edges whose end nodes are missing go to the quarantine of ``tables`` with their row, unless the mapping lets the edge
     create them. Whatever stops an import, a second run completes it; where the store keeps a journal it skips the chunks
-    that are already there, and only one process imports at a time.
+    that are already there, and only one process imports at a time. A thread reads while this one writes.
 
     Args:
         tables: a reader of files, or batches from anywhere (their bad records are then only counted).
@@ -103,10 +105,10 @@ def ingest(
     source = tables if isinstance(tables, Tables) else _Counted(tables)
     changes = _drift(store, schema, source, drift)
     store.apply_schema(schema)
-    with journaled(store) as memory:
+    with journaled(store) as memory, closing(read_ahead(source)) as batches:
         writer = Writer(store, schema, source.quarantine, memory, duplicates, progress)
         pool = Pool(write_rows)
-        for batch in source:
+        for batch in batches:
             pool.add(batch)
             if pool.full:
                 writer.write(pool.take())
