@@ -31,16 +31,16 @@ _MOST_PAGES = 6_500
 """What one root page can point at: 400 MB."""
 _FIRST_ROWID = 1 << 21
 """From here to 2^28 a rowid takes four bytes."""
-_INTEGER, _FLOAT, _ZERO, _ONE = 6, 7, 8, 9
-"""Serial types: eight bytes, eight bytes, and two constants that take none."""
+_INTEGERS, _FLOAT, _ZERO, _ONE = {4: 4, 5: 6, 6: 8}, 7, 8, 9
+"""Serial types: those of integers with their bytes, floating point in eight bytes, and two constants that take none."""
 Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One column of the table, (n,) each: ``types`` its serial types in one or three bytes, ``numbers`` its values in eight
-    bytes, or ``texts``; ``null`` where it has no value, if anywhere. That is told by a field of its own, so that every row
-    has the same fields."""
+    """One column of the table: ``types`` its serial types in one or three bytes, (n, 3), or (1, 1) when all rows have the
+    same; ``numbers`` (n, 4, 6 or 8) its values, or ``texts`` (n,); ``null`` (n,) where it has no value, if anywhere. That is
+    told by a field of its own, so that every row has the same fields."""
 
     name: str
     types: Bytes
@@ -85,11 +85,18 @@ def _field(name: str, column: pa.Array) -> _Field:
         texts = column.cast(pa.binary()).fill_null(b"") if column.null_count else column.cast(pa.binary())
         lengths = pc.binary_length(texts).to_numpy().astype(np.int64)
         return _Field(name, _varint(12 + pa.types.is_string(column.type) + 2 * lengths), texts=texts, null=null)
-    real = pa.types.is_floating(column.type)
     filled = column.fill_null(False if pa.types.is_boolean(column.type) else 0) if column.null_count else column
-    values = filled.to_numpy(zero_copy_only=False).astype(">f8" if real else ">i8")
-    types = np.full((len(column), 1), _FLOAT if real else _INTEGER, np.uint8)
-    return _Field(name, types, numbers=values.view(np.uint8).reshape(-1, 8), null=null)
+    values = filled.to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(column.type):
+        kind, size, data = _FLOAT, 8, values.astype(">f8")
+    else:
+        low, high = int(values.min()), int(values.max())
+        kind, size = next(
+            (kind, size) for kind, size in _INTEGERS.items() if -(1 << 8 * size - 1) <= low <= high < 1 << 8 * size - 1
+        )
+        data = values.astype(">i8")
+    numbers = data.view(np.uint8).reshape(-1, 8)[:, 8 - size :]
+    return _Field(name, np.full((1, 1), kind, np.uint8), numbers=numbers, null=null)
 
 
 def _varint(values: IntArray, size: int = 3) -> Bytes:
@@ -103,52 +110,87 @@ def _varint(values: IntArray, size: int = 3) -> Bytes:
 
 def _image(fields: Sequence[_Field], rows: int) -> Bytes | None:
     """A database file, (pages, 65536): header and schema, the root of the table, the leaves. Fields of numbers come first."""
-    found = _cells(fields, rows)
-    if found is None:
+    texts = [field.texts for field in fields if field.texts is not None]
+    lengths = sum(
+        (pc.binary_length(text).to_numpy().astype(np.int64) for text in texts), np.zeros(rows if texts else 1, np.int64)
+    )
+    parts = _parts(fields, rows, lengths)
+    if parts is None or int(lengths.max()) > _LONGEST:
         return None
-    cells, ends = found
-    firsts = _page_starts(ends)
-    if len(firsts) > _MOST_PAGES:
+    image, lasts = _ragged_leaves(parts, texts, lengths) if texts else _even_leaves(parts, rows)
+    if len(lasts) > _MOST_PAGES:
         return None
     names = [field.name for field in fields] + [f"null_{field.name}" for field in fields if field.null is not None]
-    lasts = np.append(firsts[1:], rows)
-    above = 1 if len(firsts) == 1 else 2  # a single leaf is the root itself
-    image = np.zeros((above + len(firsts), _PAGE), np.uint8)
     image[0] = _head(tuple(names))
     image[0, 28:32] = _big(len(image), 4)
-    for page, first, last in zip(image[above:], firsts, lasts, strict=True):
-        _fill_leaf(page, cells, ends[first : last + 1])
-    if above == 2:
+    if len(lasts) > 1:
         _fill_root(image[1], _FIRST_ROWID + lasts - 1)
     return image
 
 
-def _cells(fields: Sequence[_Field], rows: int) -> tuple[Bytes, IntArray] | None:
-    """All cells in one run of bytes, and where each ends; the first entry is 0. None when one is too long."""
-    texts = [field.texts for field in fields if field.texts is not None]
-    lengths = sum((pc.binary_length(text).to_numpy().astype(np.int64) for text in texts), np.zeros(rows, np.int64))
-    parts = [field.types for field in fields]
-    parts += [np.where(field.null, _ONE, _ZERO).astype(np.uint8)[:, None] for field in fields if field.null is not None]
-    header = 1 + sum(part.shape[1] for part in parts)
-    parts += [field.numbers for field in fields if field.numbers is not None]
-    size = header + 8 * sum(field.numbers is not None for field in fields)
-    if header > 127 or lengths.max() > _LONGEST:
+def _parts(fields: Sequence[_Field], rows: int, lengths: IntArray) -> list[Bytes] | None:
+    """The bytes of the rows in front of their texts, piece by piece: (n, k), or (1, k) when all rows have the same. None when
+    there are too many fields."""
+    types = [field.types for field in fields]
+    types += [np.where(field.null, _ONE, _ZERO).astype(np.uint8)[:, None] for field in fields if field.null is not None]
+    numbers = [field.numbers for field in fields if field.numbers is not None]
+    header = 1 + _width(types)
+    if header > 127:
         return None
-    width = 7 + size
-    fixed = np.empty((rows, width), np.uint8)
-    fixed[:, :3] = _varint(size + lengths)
-    fixed[:, 3:7] = _varint(_FIRST_ROWID + np.arange(rows, dtype=np.int64), 4)
-    fixed[:, 7] = header
-    at = 8
+    rowids = _varint(_FIRST_ROWID + np.arange(rows, dtype=np.int64), 4)
+    return [_varint(header + _width(numbers) + lengths), rowids, np.full((1, 1), header, np.uint8), *types, *numbers]
+
+
+def _width(parts: Sequence[Bytes]) -> int:
+    return sum(part.shape[-1] for part in parts)
+
+
+def _lay(room: Bytes, parts: Sequence[Bytes]) -> None:
+    at = 0
     for part in parts:
-        fixed[:, at : at + part.shape[1]] = part
-        at += part.shape[1]
-    ends = np.concatenate([[0], np.cumsum(width + lengths)])
-    if not texts:
-        return fixed.reshape(-1), ends
+        room[..., at : at + part.shape[-1]] = part
+        at += part.shape[-1]
+
+
+def _empty_image(leaves: int) -> tuple[Bytes, Bytes]:
+    """A whole image, and the part of it that its leaves take; a single leaf is the root itself."""
+    above = 1 if leaves == 1 else 2
+    image = np.zeros((above + leaves, _PAGE), np.uint8)
+    return image, image[above:]
+
+
+def _even_leaves(parts: Sequence[Bytes], rows: int) -> tuple[Bytes, IntArray]:
+    """All rows have one length: written where they belong, since memory that is touched first costs more than all else."""
+    width = _width(parts)
+    per = (_PAGE - _PAGE_HEADER) // (width + 2)
+    image, leaves = _empty_image(-(-rows // per))
+    full = rows // per
+    if full:
+        _fill_leaf(leaves[0], np.zeros(per * width, np.uint8), width * np.arange(per + 1))
+        leaves[1:full, : _PAGE_HEADER + 2 * per] = leaves[0, : _PAGE_HEADER + 2 * per]
+        room = np.lib.stride_tricks.as_strided(leaves[0, _PAGE - per * width :], (full, per, width), (_PAGE, width, 1))
+        _lay(room, [part if len(part) == 1 else part[: full * per].reshape(full, per, -1) for part in parts])
+    if rest := rows - full * per:
+        cells = np.empty((rest, width), np.uint8)
+        _lay(cells, [part if len(part) == 1 else part[full * per :] for part in parts])
+        _fill_leaf(leaves[-1], cells.reshape(-1), width * np.arange(rest + 1))
+    return image, np.minimum(per * np.arange(1, len(leaves) + 1), rows)
+
+
+def _ragged_leaves(parts: Sequence[Bytes], texts: Sequence[pa.BinaryArray], lengths: IntArray) -> tuple[Bytes, IntArray]:
+    """Rows with texts: Arrow joins the pieces of each, and every leaf takes as many as fit."""
+    rows, width = len(lengths), _width(parts)
+    fixed = np.empty((rows, width), np.uint8)
+    _lay(fixed, parts)
     heads = pa.Array.from_buffers(pa.binary(width), rows, [None, pa.py_buffer(fixed)]).cast(pa.binary())
-    joined = pc.binary_join_element_wise(heads, *texts, b"")
-    return np.frombuffer(joined.buffers()[2], np.uint8)[: ends[-1]], ends
+    ends = np.concatenate([[0], np.cumsum(width + lengths)])
+    cells = np.frombuffer(pc.binary_join_element_wise(heads, *texts, b"").buffers()[2], np.uint8)
+    firsts = _page_starts(ends)
+    lasts = np.append(firsts[1:], rows)
+    image, leaves = _empty_image(len(firsts))
+    for page, first, last in zip(leaves, firsts, lasts, strict=True):
+        _fill_leaf(page, cells, ends[first : last + 1])
+    return image, lasts
 
 
 def _page_starts(ends: IntArray) -> IntArray:
