@@ -22,7 +22,7 @@ from kgrecall.sources.tables import Batch, EdgeBatch, NodeBatch, Origin
 from kgrecall.store.fingerprint import fingerprint
 from kgrecall.store.ingest import ingest
 from kgrecall.store.report import ImportReport, Tally
-from kgrecall.store.sqlite import SqliteStore
+from kgrecall.store.sqlite import SqliteStore, staging
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -145,7 +145,9 @@ class TestKill:
         assert (report.total.unchanged > clean[1].total.unchanged) == (step > 0)
 
     @pytest.mark.parametrize("seed", range(20))
-    def test_anywhere(self, path: Path, clean: tuple[str, ImportReport], seed: int) -> None:
+    def test_anywhere(self, path: Path, clean: tuple[str, ImportReport], seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        if seed % 2:
+            monkeypatch.setattr(staging, "FEWEST_ROWS", 1)
         moment = np.random.default_rng(seed).uniform(0.001, 0.05)
 
         def work() -> None:
@@ -310,7 +312,11 @@ class TestFaults:
         assert fingerprint(store) == clean[0]
         store.close()
 
-    def test_a_statement_that_breaks_off(self, tmp_path: Path, clean: tuple[str, ImportReport]) -> None:
+    @pytest.mark.parametrize("fewest", [1, staging.FEWEST_ROWS])
+    def test_a_statement_that_breaks_off(
+        self, tmp_path: Path, clean: tuple[str, ImportReport], fewest: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(staging, "FEWEST_ROWS", fewest)
         complaints = []
         for n in range(0, 120, 3):
             store = SqliteStore(tmp_path / f"{n}.sqlite")
