@@ -99,6 +99,38 @@ def channel_overlap(names: Sequence[str], overlap: NDArray[np.float64]) -> Figur
     return figure
 
 
+def draw_attribution(
+    table: Mapping[str, Mapping[str, float]], names: Mapping[str, str | None] | None = None, *, limit: int = 12
+) -> Figure:
+    """What a score is owed to, one bar a source, one colour a channel; what counts against the item goes to the left.
+
+    Args:
+        table: channel -> {source: value}, of :class:`kgrecall.recall.explanation.Attribution`.
+        names: what sources are called.
+        limit: the largest sources shown.
+    """
+    total: dict[str, float] = {}
+    for row in table.values():
+        for source, value in row.items():
+            total[source] = total.get(source, 0.0) + value
+    shown = sorted(total, key=lambda source: -abs(total[source]))[:limit][::-1]
+    figure, axes = _figure(8, 1.4 + 0.34 * len(shown))
+    ends = {1: np.zeros(len(shown)), -1: np.zeros(len(shown))}
+    for i, (channel, row) in enumerate(table.items()):
+        values = np.array([row.get(source, 0.0) for source in shown])
+        for sign, end in ends.items():
+            part = np.where(np.sign(values) == sign, values, 0)
+            axes.barh(range(len(shown)), part, left=end.copy(), color=_PALETTE[i % len(_PALETTE)], height=0.7)
+            end += part
+        axes.barh([], [], color=_PALETTE[i % len(_PALETTE)], label=channel)
+    axes.set_yticks(range(len(shown)), [textwrap.shorten((names or {}).get(s) or s, 38) for s in shown])
+    axes.axvline(0, color=_EMPHASIS, lw=0.6)
+    axes.set_xlabel("adds to the score")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 def explanation_graph(paths: Sequence[Path]) -> nx.MultiDiGraph:
     """All paths as one small graph: nodes carry ``label``, ``title``, ``depth``; edges ``relation``, ``channel``."""
     graph = nx.MultiDiGraph()

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from kgrecall.errors import ConfigError
-from kgrecall.report.figures import channel_overlap, draw_graph, explanation_graph, metric_by_k, training_curve
+from kgrecall.report.figures import (
+    channel_overlap,
+    draw_attribution,
+    draw_graph,
+    explanation_graph,
+    metric_by_k,
+    training_curve,
+)
 from kgrecall.report.page import Section, TableBlock, write_page
 from kgrecall.types import Node, Path
 
@@ -80,3 +87,11 @@ def test_the_page_is_self_contained_and_escapes_what_it_shows(tmp_path: FilePath
     assert "12,000" in text
     assert "<svg" in text
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_an_attribution_is_drawn_to_both_sides() -> None:
+    axes = draw_attribution({"item_knn": {"i1": 0.3, "i2": 0.1}, "text": {"i1": -0.1, "text": 0.2}}, {"i1": "Alien"}).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["i2", "Alien", "text"]
+    ends = sorted({round(bar.get_x() + bar.get_width(), 6) for bar in axes.patches if bar.get_width()})
+    assert ends == [-0.1, 0.1, 0.2, 0.3]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["item_knn", "text"]
