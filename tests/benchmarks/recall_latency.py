@@ -1,76 +1,78 @@
-"""Time of one fused request of 100 candidates and of a batch, beside the bare cost of one exact vector search.
+"""Time of one fused request of 100 candidates and of a batch, beside the bare cost of its parts and beside peers.
 
-Arguments: the numbers of items, e.g. ``25000 100000`` (default 25000); 34 interactions an item, 12 a user, power law.
-Channels: vector (64-d), item_knn, attributes, neighbors (through people). One thread.
+Arguments: sizes as ``ITEMSxDIM``, e.g. ``25000x64 100000x128`` (default 25000x64), and ``--no-peers``. Channels: vector,
+item_knn, attributes, neighbors (through people); filter: a price that a fifth of the items have. One thread: run it with
+``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1``. *Bare parts* are one FAISS search for 100 items and one scipy product of a
+user's row with the same item-item similarity, on their own.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import faiss
 import numpy as np
-from scipy.sparse import csr_array
+from scipy import sparse
 
-from kgrecall.graph.knowledge import Incidence
-from kgrecall.graph.vocabulary import Vocabulary
-from kgrecall.index.base import VectorIndex
-from kgrecall.index.faiss import FaissConfig, FaissIndex
-from kgrecall.recall.attributes import AttributesChannel, build_attribute_similarity
-from kgrecall.recall.base import Channel
-from kgrecall.recall.engine import RecallEngine
-from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel, build_item_knn, interaction_matrix
-from kgrecall.recall.neighbors import NeighborsChannel
-from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.recall.requests import batch_of_users
-from kgrecall.recall.vector import VectorChannel, normalised
-from kgrecall.types import Embeddings, FloatArray, Interactions, Query
+from kgrecall.types import FloatArray, Query
+from tests.benchmarks.latency_world import CHEAP, SEED, World, make_world
+from tests.benchmarks.quality.peers import run_peer
 from tests.benchmarks.record import measure, record
 
-SEED = 0
-DIM = 64
 K = 100
 REQUESTS = 1000
-EVENTS_PER_ITEM, EVENTS_PER_USER = 34, 12
-TASTES = 40
-
-
-@dataclass(frozen=True)
-class World:
-    """A generated catalogue and everything that an engine of it is made of."""
-
-    name: str
-    engine: RecallEngine
-    channels: dict[str, Channel]
-    index: VectorIndex
-    users: FloatArray
-    histories: Histories
+FUSED = "fused request"
 
 
 def main() -> None:
-    for num_items in [int(argument) for argument in sys.argv[1:]] or [25_000]:
-        _run(num_items)
+    sizes = [argument for argument in sys.argv[1:] if not argument.startswith("-")] or ["25000x64"]
+    for size in sizes:
+        num_items, dim = (int(part) for part in size.split("x"))
+        _run(make_world(num_items, dim), peers="--no-peers" not in sys.argv)
 
 
-def _run(num_items: int) -> None:
-    world = make_world(num_items)
-    asked = np.random.default_rng(SEED + 1).choice(len(world.users), REQUESTS)
-    bare = [world.users[user : user + 1] for user in asked]
-    _latencies(world, "one exact vector search", [lambda v=v: world.index.search(v, K) for v in bare])
-    for name, channel in world.channels.items():
-        batches = [batch_of_users(asked[i : i + 1], world.histories, 500) for i in range(REQUESTS)]
-        _latencies(world, f"channel {name}", [lambda b=b, c=channel: c.recall(b, 200) for b in batches])
-    queries = [Query(user_id=f"u{user:08}", k=K) for user in asked]
-    _latencies(world, "fused request", [lambda q=q: world.engine.recall(q) for q in queries])
-    _throughput(world, "fused, batched", len(queries), lambda: world.engine.recall_many(queries))
-    _throughput(world, "ranked positions, batched", len(asked), lambda: world.engine.rank(asked, K))
+def _run(world: World, *, peers: bool) -> None:
+    asked = np.random.default_rng(SEED + 1).choice(len(world.embeddings.users), REQUESTS)
+    ids = [f"u{user:08}" for user in asked]
+    world.engine.warm_up()
+    _bare(world, asked)
+    for suffix, condition in (("", None), (", filtered", f"price < {CHEAP}")):
+        queries = [Query(user_id=user, k=K, filter=condition) for user in ids]
+        _latencies(world, FUSED + suffix, [lambda q=q: world.engine.recall(q) for q in queries])
+        _throughput(world, "fused, batched" + suffix, REQUESTS, lambda queries=queries: world.engine.recall_many(queries))
+        _two_threads(world, "fused, batched, two threads" + suffix, queries)
+    _throughput(world, "ranked positions, batched", REQUESTS, lambda: world.engine.rank(asked, K))
+    _approximation(world, asked)
+    if peers:
+        _peers(world, asked)
 
 
-def _latencies(world: World, system: str, requests: list[Callable[[], object]]) -> None:
+def _bare(world: World, asked: np.ndarray) -> None:
+    """One search and one expansion for each request, by the libraries themselves."""
+    search, rows, similarity = _bare_search(world), world.chosen[asked], sparse.csr_array(world.similarity)
+    users = world.embeddings.users[asked]
+
+    def parts(i: int) -> object:
+        return search(users[i : i + 1]), rows[[i]] @ similarity
+
+    _latencies(world, "bare parts: one search, one expansion", [lambda i=i: parts(i) for i in range(len(asked))])
+    _throughput(world, "bare parts, batched", len(asked), lambda: (search(users), rows @ similarity))
+
+
+def _bare_search(world: World) -> Callable[[FloatArray], object]:
+    faiss.omp_set_num_threads(1)
+    index, config = world.index._index, world.index.config
+    params = faiss.SearchParametersIVF(nprobe=config.num_probes) if config.kind == "ivf" else None
+    return lambda queries: index.search(queries, K, params=params)
+
+
+def _latencies(world: World, system: str, requests: Sequence[Callable[[], object]]) -> None:
     """Wall milliseconds are what a caller waits, on this machine and its other load; CPU milliseconds are the work itself."""
     for request in requests[:50]:
         request()
@@ -88,8 +90,9 @@ def _latencies(world: World, system: str, requests: list[Callable[[], object]]) 
     }
     for metric, value in figures.items():
         _record(world, system, metric, 1000 * float(value), "ms", cost.cpu_seconds, cost.peak_mb)
+    _record(world, system, "requests / CPU second", len(requests) / cost.cpu_seconds, "1/s", cost.cpu_seconds, cost.peak_mb)
     shown = "   ".join(f"{metric} {1000 * value:7.3f} ms" for metric, value in figures.items())
-    print(f"{world.name:16} {system:28} {shown}")
+    print(f"{world.name:22} {system:38} {shown}", flush=True)
 
 
 def _throughput(world: World, system: str, num_queries: int, work: Callable[[], object]) -> None:
@@ -97,74 +100,57 @@ def _throughput(world: World, system: str, num_queries: int, work: Callable[[], 
     with measure() as cost:
         work()
     rate = num_queries / cost.cpu_seconds
-    print(f"{world.name:16} {system:28} {rate:9,.0f} users / CPU s")
-    _record(world, system, "users / CPU second", rate, "1/s", cost.cpu_seconds, cost.peak_mb)
+    print(f"{world.name:22} {system:38} {rate:9,.0f} users / CPU s", flush=True)
+    _record(world, system, "requests / CPU second", rate, "1/s", cost.cpu_seconds, cost.peak_mb)
 
 
-def _record(world: World, system: str, metric: str, value: float, unit: str, seconds: float, peak_mb: float) -> None:
+def _two_threads(world: World, system: str, queries: list[Query]) -> None:
+    """Wall time of two threads on one immutable engine: what two cores answer, where nothing else runs on them."""
+    halves = [queries[::2], queries[1::2]]
+    with ThreadPoolExecutor(2) as pool, measure() as cost:
+        list(pool.map(world.engine.recall_many, halves))
+    rate = len(queries) / cost.wall_seconds
+    print(f"{world.name:22} {system:38} {rate:9,.0f} users / s", flush=True)
+    _record(world, system, "users / second, 2 threads", rate, "1/s", cost.cpu_seconds, cost.peak_mb)
+
+
+def _approximation(world: World, asked: np.ndarray) -> None:
+    """The share of the exact 100 nearest that the index finds, over 200 users."""
+    users = world.embeddings.users[asked[:200]]
+    exact = np.argpartition(-(users @ world.embeddings.items.T), K, axis=1)[:, :K]
+    found, _ = world.index.search(users, K)
+    recall = float(np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(exact, found, strict=True)]))
+    print(f"{world.name:22} recall@{K} of the vector search {recall:.4f}", flush=True)
+    _record(world, "vector search", f"recall@{K}", recall, "", None, None)
+
+
+def _peers(world: World, asked: np.ndarray) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        np.save(folder / "users.npy", world.embeddings.users)
+        np.save(folder / "items.npy", world.embeddings.items)
+        np.save(folder / "asked.npy", asked)
+        sparse.save_npz(folder / "chosen.npz", sparse.csr_array(world.chosen))
+        sparse.save_npz(folder / "similarity.npz", sparse.csr_array(world.similarity))
+        (folder / "k").write_text(str(K))
+        run_peer("topk", folder)
+        found = json.loads((folder / "seconds.json").read_text())
+    for system, seconds in found.items():
+        single = 1000 * np.array(seconds["single"])
+        rate = len(asked) / seconds["batch"]
+        for metric, value in (("p50 CPU", np.percentile(single, 50)), ("p99 CPU", np.percentile(single, 99))):
+            _record(world, system, metric, float(value), "ms", single.sum() / 1000, None)
+        _record(world, f"{system}, batched", "requests / CPU second", rate, "1/s", seconds["batch"], None)
+        print(f"{world.name:22} {system:38} p50 CPU {np.median(single):.3f} ms, batched {rate:9,.0f} users / CPU s", flush=True)
+
+
+def _record(
+    world: World, system: str, metric: str, value: float, unit: str, seconds: float | None, peak_mb: float | None
+) -> None:
     record(
         benchmark="recall latency", dataset=world.name, system=system, metric=metric, value=value, unit=unit,
-        seed=SEED, seconds=seconds, peak_mb=peak_mb, config={"k": K, "dim": DIM},
+        seed=SEED, seconds=seconds, peak_mb=peak_mb, config={"k": K, "dim": world.embeddings.dim},
     )  # fmt: skip
-
-
-def make_world(num_items: int) -> World:
-    """Users with one to three of ``TASTES`` tastes choose among the items of a taste, the popular ones more often."""
-    rng = np.random.default_rng(SEED)
-    events = _interactions(rng, num_items)
-    histories = Histories.of(events)
-    embeddings = _embeddings(rng, events)
-    index = FaissIndex.build(embeddings.items, FaissConfig(kind="auto"), seed=SEED)
-    knowledge = build_node_space(_knowledge(rng, num_items))
-    people = Incidence("INTERACTED", "User", csr_array(interaction_matrix(events).T), reverse=True)
-    channels: list[Channel] = [
-        VectorChannel(index, embeddings),
-        ItemKnnChannel(build_item_knn(events)),
-        AttributesChannel(build_attribute_similarity(knowledge), knowledge),
-        NeighborsChannel(build_node_space([people], NodeSpaceConfig(hub_share=1)), num_users=events.num_users),
-    ]
-    engine = RecallEngine(
-        Vocabulary([f"u{i:08}" for i in range(events.num_users)]),
-        Vocabulary([f"i{i:08}" for i in range(num_items)]),
-        channels,
-        FusionConfig(),
-        histories,
-    )
-    name = f"generated {num_items // 1000}k"
-    return World(name, engine, {channel.name: channel for channel in channels}, index, embeddings.users, histories)
-
-
-def _interactions(rng: np.random.Generator, num_items: int) -> Interactions:
-    n = num_items * EVENTS_PER_ITEM
-    num_users = n // EVENTS_PER_USER
-    user = (num_users * rng.random(n) ** 1.5).astype(np.int64)
-    tastes = rng.integers(0, TASTES, (num_users, 3))[user, rng.integers(0, 3, n)]
-    per_taste = num_items // TASTES
-    item = tastes * per_taste + (per_taste * rng.random(n) ** 2).astype(np.int64)
-    user, item = np.divmod(np.unique(user * num_items + item), num_items)
-    time = rng.integers(0, 10**11, len(user))
-    return Interactions(user, item, np.ones(len(user), np.float32), time, num_users, num_items)
-
-
-def _embeddings(rng: np.random.Generator, events: Interactions) -> Embeddings:
-    taste = np.minimum(np.arange(events.num_items) // (events.num_items // TASTES), TASTES - 1)
-    centres = rng.standard_normal((TASTES, DIM))
-    items = normalised((centres[taste] + rng.standard_normal((events.num_items, DIM))).astype(np.float32))
-    users = normalised(np.asarray(interaction_matrix(events) @ items, np.float32))
-    return Embeddings(users, items, items)
-
-
-def _knowledge(rng: np.random.Generator, num_items: int) -> tuple[Incidence, ...]:
-    """Four relations of three edges an item to nodes of power-law size."""
-    found = []
-    for relation in ("actor", "genre", "director", "subject"):
-        num_nodes = num_items // 10
-        row = np.repeat(np.arange(num_items), 3)
-        node = (num_nodes * rng.random(len(row)) ** 2).astype(np.int64)
-        row, node = np.divmod(np.unique(row * num_nodes + node), num_nodes)
-        matrix = csr_array((np.ones(len(row), np.float32), (row, node)), shape=(num_items, num_nodes))
-        found.append(Incidence(relation, relation.title(), matrix, reverse=False))
-    return tuple(found)
 
 
 if __name__ == "__main__":
