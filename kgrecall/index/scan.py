@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kgrecall.kernels.tier import compiled
 from kgrecall.types import BoolArray, FloatArray, PosArray
@@ -16,22 +15,33 @@ _GATHER_SHARE = 4
 """Where fewer than one vector in so many is eligible, a batch scores a copy of those alone."""
 
 
-def scan(vectors: FloatArray, queries: FloatArray, k: int, mask: BoolArray | None) -> tuple[PosArray, FloatArray]:
+def scan(
+    vectors: FloatArray, queries: FloatArray, k: int, mask: BoolArray | None, length: float
+) -> tuple[PosArray, FloatArray]:
     """The k best eligible vectors of each query, best first, ties by position, padded with position -1 and score -inf.
+
+    What a matrix product finds best is scored again in float64 and rounded: an answer does not depend on the batch.
 
     Shapes: vectors float32 (n, dim), queries float32 (q, dim), mask bool (n,) or None: what is eligible -> positions int32
     (q, k), scores float32 (q, k).
+
+    Args:
+        length: the :func:`longest` of the vectors.
     """
     eligible = None if mask is None else np.flatnonzero(mask).astype(np.int32)
     names = _everything(len(vectors)) if eligible is None else eligible
+    scored = vectors
     if eligible is not None and _GATHER_SHARE * len(eligible) < len(vectors) <= len(eligible) * len(queries):
-        vectors, eligible = vectors[eligible], None
+        scored, eligible = vectors[eligible], None
     found = padded(len(queries), min(k, len(names)))
-    block = max(1, _BLOCK_SCORES // max(1, len(vectors)))
+    # What rounding can put between two float32 sums: dim * 2^-24 of the lengths for each, at most
+    margins = (vectors.shape[1] * length * 2.0**-23 * np.sqrt(np.einsum("ij,ij->i", queries, queries))).astype(np.float32)
+    block = max(1, _BLOCK_SCORES // max(1, len(scored)))
     for start in range(0, len(queries) if len(names) else 0, block):
         rows = slice(start, start + block)
-        scores = queries[rows] @ vectors.T
-        _keep_best(scores if eligible is None else np.take(scores, eligible, axis=1), names, found[0][rows], found[1][rows])
+        scores = queries[rows] @ scored.T
+        scores = scores if eligible is None else np.take(scores, eligible, axis=1)
+        _keep_best(scores, names, vectors, (queries[rows], margins[rows]), (found[0][rows], found[1][rows]))
     return found if k <= len(names) else _widened(found, k)
 
 
@@ -52,22 +62,27 @@ def _everything(num_vectors: int) -> PosArray:
     return np.arange(num_vectors, dtype=np.int32)
 
 
-def _keep_best(block: FloatArray, names: PosArray, positions: PosArray, scores: FloatArray) -> None:
+def _keep_best(
+    block: FloatArray,
+    names: PosArray,
+    vectors: FloatArray,
+    asked: tuple[FloatArray, FloatArray],
+    found: tuple[PosArray, FloatArray],
+) -> None:
+    """``asked``: queries float32 (q, dim) and the margin of each, float32 (q,)."""
+    queries, margins = asked
     if (loops := compiled()) is not None:
-        loops.best_of_dense(block, names, (positions, scores))
+        loops.best_of_dense(block, names, vectors, queries, margins, found)
         return
-    for row, row_scores in enumerate(block):
-        best = _best(row_scores, positions.shape[1])
-        positions[row], scores[row] = names[best], row_scores[best]
-
-
-def _best(scores: FloatArray, k: int) -> NDArray[np.intp]:
-    """Places of the k largest scores of one row (n,), k <= n, best first, ties by place."""
-    if k < len(scores):
+    k = found[0].shape[1]
+    for i, scores in enumerate(block):
         kth = np.partition(scores, len(scores) - k)[len(scores) - k]
-        above, equal = np.flatnonzero(scores > kth), np.flatnonzero(scores == kth)
-        chosen = np.concatenate([above, equal[: k - len(above)]])
-    else:
-        chosen = np.arange(len(scores))
-    best: NDArray[np.intp] = chosen[np.lexsort((chosen, -scores[chosen]))]
-    return best
+        near = names[scores >= np.float32(kth - margins[i])]
+        exact = (vectors[near].astype(np.float64) @ queries[i].astype(np.float64)).astype(np.float32) + np.float32(0)
+        best = np.lexsort((near, -exact))[:k]
+        found[0][i], found[1][i] = near[best], exact[best]
+
+
+def longest(vectors: FloatArray) -> float:
+    """The largest length of a vector, 0 without any."""
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0)))

@@ -1,4 +1,5 @@
-"""The best of dense rows of scores, compiled: a sample tells which score the best reach, and only what reaches it is sorted."""
+"""The best of dense rows of scores, compiled: a sample tells which score the best reach, and only what reaches it is scored
+again, exactly, and sorted. The twin of :mod:`kgrecall.index.scan`."""
 
 from __future__ import annotations
 
@@ -50,19 +51,50 @@ def _reached(row: FloatArray, wanted: float, counts: NDArray[np.int32]) -> float
     return float(sample[np.int64(best[rank - 1] & np.uint64(0xFFFFFFFF))])
 
 
+@inner
+def _exact(first: FloatArray, second: FloatArray) -> float:
+    """Inner product, added up in float64: rounded to float32 it does not depend on the order of its terms."""
+    total = 0.0
+    for j in range(len(first)):
+        total += np.float64(first[j]) * np.float64(second[j])
+    return total
+
+
+@inner
+def _cut(kept: FloatArray, n: int, k: int, margin: np.float32, counts: NDArray[np.int32]) -> np.float32:
+    """The k-th best of ``kept[:n]``, less the margin."""
+    bits, keys, best = kept.view(np.uint32), np.empty(n, np.uint64), np.empty(n, np.uint64)
+    for j in range(n):
+        keys[j] = (order_of(bits[j]) << np.uint64(32)) | np.uint64(j)
+    best_keys(keys, n, k, counts, best)
+    return np.float32(kept[np.int64(best[k - 1] & np.uint64(0xFFFFFFFF))] - margin)
+
+
 @entry(
     given(types.float32, 2),
     given(types.int32),
+    given(types.float32, 2),
+    given(types.float32, 2),
+    given(types.float32),
     written(types.int32),
     written(types.int32, 2),
     written(types.float32, 2),
 )
 def best_of_dense(
-    block: FloatArray, names: PosArray, counts: NDArray[np.int32], positions: PosArray, scores: FloatArray
+    block: FloatArray,
+    names: PosArray,
+    vectors: FloatArray,
+    queries: FloatArray,
+    margins: FloatArray,
+    counts: NDArray[np.int32],
+    positions: PosArray,
+    scores: FloatArray,
 ) -> None:
-    """The best of each row of finite scores, best first, ties by name.
+    """The k vectors with the largest inner product with each query, ties by name.
 
-    Shapes: block float32 (q, m), names int32 (m,): the position of each column, ascending; positions, scores (q, k), k <= m.
+    Shapes: block float32 (q, m): inner products, each off by at most half of its query's margin; names int32 (m,), ascending:
+    the row of ``vectors`` float32 (n, dim) behind each column; queries float32 (q, dim), margins float32 (q,); positions and
+    scores (q, k), k <= m.
     """
     num_columns, k = block.shape[1], positions.shape[1]
     kept, names_kept = np.empty(num_columns, np.float32), np.empty(num_columns, np.int32)
@@ -74,4 +106,13 @@ def best_of_dense(
             threshold = np.float32(_reached(row, share * k, counts))
             n = _at_least(row, threshold, flags, names, kept, names_kept)
             share *= 8
-        write_best(kept, names_kept, n, counts, positions[i], scores[i])
+        cut = _cut(kept, n, k, margins[i], counts)
+        if cut < threshold:
+            n = _at_least(row, cut, flags, names, kept, names_kept)
+        m = 0
+        for j in range(n):
+            if kept[j] >= cut:
+                kept[m] = np.float32(_exact(vectors[names_kept[j]], queries[i])) + np.float32(0)
+                names_kept[m] = names_kept[j]
+                m += 1
+        write_best(kept, names_kept, m, counts, positions[i], scores[i])

@@ -83,9 +83,11 @@ class Loops:
         best_of_walks(*walk, nodes, items, self._scratch.counts, returned, *found)
         return found, returned
 
-    def best_of_dense(self, block: FloatArray, names: PosArray, found: Lists) -> None:
-        """Write the best of each row of a block of finite scores (q, m) to ``found``, m >= k; names int32 (m,), ascending."""
-        best_of_dense(block, names, self._scratch.counts, *found)
+    def best_of_dense(
+        self, block: FloatArray, names: PosArray, vectors: FloatArray, queries: FloatArray, margins: FloatArray, found: Lists
+    ) -> None:
+        """Write the best of each row to ``found``; see :func:`kgrecall.kernels.dense.best_of_dense`."""
+        best_of_dense(block, names, vectors, queries, margins, self._scratch.counts, *found)
 
     def keep_eligible(self, lists: Lists, drop: tuple[IntArray, PosArray], k: int) -> Lists:
         """The first k of each list that are not dropped."""

@@ -35,6 +35,19 @@ def vectors(n: int, dim: int = 8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(-3, 4, (n, dim)).astype(np.float32)
 
 
+@pytest.mark.parametrize("kind", ["numpy", "flat"])
+def test_an_exact_answer_does_not_depend_on_the_batch(kind: str) -> None:
+    base = np.random.default_rng(0).standard_normal((3000, 24)).astype(np.float32)
+    queries, index = base[:40] + np.float32(0.1), BUILDERS[kind](base)
+    together = index.search(queries, 50)
+    for i in range(len(queries)):
+        alone = index.search(queries[i : i + 1], 50)
+        np.testing.assert_array_equal(alone[0][0], together[0][i])
+        np.testing.assert_array_equal(alone[1][0], together[1][i])
+    exact = np.sort(-(queries.astype(np.float64) @ base.T.astype(np.float64)), axis=1)[:, :50]
+    np.testing.assert_array_equal(together[1], (-exact).astype(np.float32))
+
+
 def assert_valid(positions, scores, queries, base, eligible, k) -> None:
     """What even an approximate index owes: full rows of distinct eligible positions with their true scores, in order."""
     want = min(k, int(eligible.sum()))
