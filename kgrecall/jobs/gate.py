@@ -24,6 +24,7 @@ from kgrecall.graph.ablation import (
     with_shuffled_texts,
     without_knowledge,
 )
+from kgrecall.graph.knowledge import item_knowledge
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
@@ -176,9 +177,13 @@ class _Gate:
         fit = self._quick
         arms = [("relations: all", self.real), ("relations: none", without_knowledge(self.real))]
         whole, nothing = (self._answers(name, partial(fit, graph, True)) for name, graph in arms)
-        for i, name in enumerate(self.relations):
+        of_items = {part.relation for part in item_knowledge(self.real)}
+        tried = [name for name in self.relations if name in of_items]
+        if others := [name for name in self.relations if name not in of_items]:
+            self.notes.append(f"Not tried alone, since closed forms see only what items share: {', '.join(others)}.")
+        for i, name in enumerate(tried):
             if time.monotonic() - self.started > self.gate.budget_seconds:
-                self.notes.append(f"Not tried for lack of time: {', '.join(self.relations[i:])}.")
+                self.notes.append(f"Not tried for lack of time: {', '.join(tried[i:])}.")
                 return
             others = [other for other in self.relations if other != name]
             alone = self._answers(f"only {name}", partial(fit, without_knowledge(self.real, others), True))

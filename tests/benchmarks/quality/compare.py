@@ -20,6 +20,7 @@ from tests.benchmarks.quality.neighbourhood import (
     USER_KNN,
 )
 from tests.benchmarks.quality.ours import ALONE, FUSED
+from tests.benchmarks.quality.peer_models import KGIN, LIGHTGCN
 from tests.benchmarks.quality.protocol import (
     SystemResult,
     difference,
@@ -34,6 +35,8 @@ from tests.benchmarks.quality.tuning import Budget
 
 BASELINES = (POPULARITY, RECENT_POPULARITY, COSINE_ITEM_KNN, DEGREE_ITEM_KNN, RP3BETA, USER_KNN, EASE, IALS)
 OURS = (FUSED, *ALONE)
+PEERS = (LIGHTGCN, KGIN)
+"""Models of other projects: minutes a fit, so they are run only when they are named."""
 
 
 def main() -> None:
@@ -51,7 +54,7 @@ def main() -> None:
         remember(task, result.system, result.per_user(task.chosen_by))
         results.append(result)
         print(_line(task, result), flush=True)
-    baselines = remembered(task, (baseline.name for baseline in BASELINES))
+    baselines = remembered(task, (baseline.name for baseline in (*BASELINES, *PEERS)))
     best = max(baselines, key=lambda name: baselines[name].mean(), default=None)
     if best is not None:
         for result in results:
@@ -102,8 +105,9 @@ def _options() -> argparse.Namespace:
 
 
 def _chosen_systems(only: str) -> list[System]:
-    systems = {system.name: system for system in (*BASELINES, *OURS)}
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(systems)
+    systems = {system.name: system for system in (*BASELINES, *OURS, *PEERS)}
+    usual = [system.name for system in (*BASELINES, *OURS)]
+    names = [name.strip() for name in only.split(",") if name.strip()] or usual
     for name in names:
         if name not in systems:
             raise ConfigError("--only", expected="names of systems", got=name, remedy=nearest(name, systems))

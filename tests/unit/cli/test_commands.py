@@ -168,6 +168,7 @@ def test_the_gate_judges_the_graph_of_a_store(shop_store: Path) -> None:
     assert {row["question"] for row in facts["graph"]} >= {"warm users", "sparse users", "new items"}
     assert {row["question"] for row in facts["text"]} == {row["question"] for row in facts["graph"]}
     assert {row["relation"] for row in facts["relations"]} >= {"MADE_BY"}
+    assert "FOLLOWS" in facts["notes"][0]  # between users: the quick pipeline cannot judge it
     shown = run(*args)
     assert "Your graph is worth" in shown
     assert "relation" in shown

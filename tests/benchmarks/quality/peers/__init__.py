@@ -41,14 +41,21 @@ def environment(name: str) -> Path:
     if (home / "ready").exists():
         return python
     shutil.rmtree(home, ignore_errors=True)
-    venv.create(home, with_pip=False)  # pip of this environment fills it: the system's Python may come without ensurepip
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
-    install = [*pip, "install", "--quiet", "-r", str(requirements)]
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    venv.create(home, with_pip=False)  # filled from outside: the system's Python may come without ensurepip
+    done = subprocess.run(_install(python, requirements), capture_output=True, text=True, check=False)
     if done.returncode:
         raise _failed(name, done)
     (home / "ready").touch()
     return python
+
+
+def _install(python: Path, requirements: Path) -> list[str]:
+    """The uv that made our own environment, which shares files between environments; else pip."""
+    uv = Path(sys.prefix, ".uv", "bin", "uv")
+    if uv.exists():
+        return [str(uv), "pip", "install", "--quiet", "--python", str(python), "-r", str(requirements)]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+    return [*pip, "install", "--quiet", "-r", str(requirements)]
 
 
 def _failed(name: str, done: subprocess.CompletedProcess[str]) -> NotBuilt:
