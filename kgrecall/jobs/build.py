@@ -26,6 +26,7 @@ from kgrecall.jobs.auto import plan_within
 from kgrecall.jobs.build_config import BuildConfig, TrendConfig
 from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.choices import Validation
+from kgrecall.jobs.content_part import ContentPart
 from kgrecall.jobs.encoders import open_encoder
 from kgrecall.jobs.folds import Fold, timed
 from kgrecall.jobs.ingredients import Ingredients, save
@@ -37,7 +38,7 @@ from kgrecall.recall.base import Naming
 from kgrecall.recall.ease import EaseConfig, build_ease
 from kgrecall.recall.fusion_weights import FittedFusion
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
-from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.node_space import NodeSpace, NodeSpaceConfig, build_node_space
 from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.schema import GraphSchema
@@ -262,6 +263,7 @@ class _Build:
             similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
             ease = build_ease(events, chosen.ease) if chosen.ease else None
             popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
+            content = self._content(events, space, texts) if "content" in self.channels else None
         embeddings = model.embeddings if model else None
         with self._stage("index"):
             return Ingredients(
@@ -279,7 +281,11 @@ class _Build:
                 pagerank=config.pagerank,
                 prior=_prior(events, chosen.trend),
                 half_life=chosen.history_half_life,
+                content=content,
             ), model
+
+    def _content(self, events: Interactions, space: NodeSpace, texts: FloatArray | None) -> ContentPart | None:
+        return ContentPart.of(events, space, texts, self.config.content, self.config.index, seed=self.seed)
 
     def _train(
         self,

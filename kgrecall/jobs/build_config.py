@@ -8,9 +8,10 @@ from pydantic import Field, field_validator
 
 from kgrecall.errors import BudgetExceeded, ConfigError, nearest
 from kgrecall.index.faiss_config import FaissConfig
-from kgrecall.jobs.ingredients import CHANNELS
+from kgrecall.jobs.ingredients import CHANNELS, CHANNELS_BY_NAME
 from kgrecall.model.trainer import ModelConfig
 from kgrecall.recall.attributes import AttributesConfig
+from kgrecall.recall.content import ContentConfig
 from kgrecall.recall.ease import EaseConfig, check_ease_fits
 from kgrecall.recall.engine import EngineConfig
 from kgrecall.recall.item_knn import ItemKnnConfig
@@ -61,6 +62,7 @@ class BuildConfig(Settings):
     trends: tuple[TrendConfig | None, ...] = Field(default=_TRENDS, min_length=1)
     """item_knn, ease, attributes, neighbors, pagerank: prefer what is chosen now; None: do not. Only None without times."""
     attributes: AttributesConfig = AttributesConfig()
+    content: ContentConfig = ContentConfig()
     neighbors: NeighborsConfig = NeighborsConfig()
     pagerank: PageRankConfig = PageRankConfig()
     fusion: tuple[FusionConfig, ...] = Field(
@@ -80,9 +82,10 @@ class BuildConfig(Settings):
     @field_validator("channels")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = (*CHANNELS, *CHANNELS_BY_NAME)
         for name in names:
-            if name not in CHANNELS:
-                raise ConfigError("BuildConfig.channels", expected="known channels", got=name, remedy=nearest(name, CHANNELS))
+            if name not in known:
+                raise ConfigError("BuildConfig.channels", expected="known channels", got=name, remedy=nearest(name, known))
         if not names or len(set(names)) != len(names):
             raise ConfigError("BuildConfig.channels", expected="distinct channels", got=names, remedy="Name each once.")
         return names

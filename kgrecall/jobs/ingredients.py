@@ -15,6 +15,7 @@ from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
 from kgrecall.jobs.audience_part import AudiencePart
+from kgrecall.jobs.content_part import ContentPart
 from kgrecall.recall.attributes import AttributesChannel
 from kgrecall.recall.base import Channel, Naming
 from kgrecall.recall.explain import Names, items_beside
@@ -29,7 +30,9 @@ from kgrecall.recall.vector import VectorChannel
 from kgrecall.types import Embeddings, FloatArray
 
 CHANNELS = ("vector", "item_knn", "ease", "attributes", "neighbors", "pagerank", "text", "popularity")
-"""All channels that a build knows, in the order in which answers show them."""
+"""The channels of a build, in the order in which answers show them."""
+CHANNELS_BY_NAME = ("content",)
+"""Channels that are built only where ``BuildConfig.channels`` names them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Ingredients:
     prior: FloatArray | None = None
     half_life: float | None = None
     audience: AudiencePart | None = None
+    content: ContentPart | None = None
 
     @cached_property
     def naming(self) -> Naming:
@@ -110,6 +114,7 @@ class Ingredients:
             "neighbors": self._neighbors,
             "pagerank": self._pagerank,
             "text": self._text,
+            "content": lambda: None if self.content is None else self.content.channel(self.naming),
             "popularity": lambda: PopularityChannel(self.popularity, naming=self.naming),
         }
         return makers[name]()
@@ -171,6 +176,8 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
         for name in ("users", "items", "item_inputs"):
             writer.array(f"embeddings.{name}", getattr(ingredients.embeddings, name))
         ingredients.item_index.save(writer.path("items.index"))
+    if ingredients.content is not None:
+        ingredients.content.save(writer)
     if ingredients.audience is not None:
         ingredients.audience.save(writer)
     writer.manifest["ingredients"] = {
@@ -202,5 +209,6 @@ def load(artifact: Artifact) -> Ingredients:
         pagerank=PageRankConfig(**settings["pagerank"]),
         prior=artifact.array("prior") if artifact.has("prior.npy") else None,
         half_life=settings["half_life"],
+        content=ContentPart.load(artifact),
         audience=AudiencePart.load(artifact) if "audience" in artifact.manifest else None,
     )

@@ -30,7 +30,7 @@ class ContentConfig(Settings):
     """Directions kept of the nodes that items share."""
     l2: float = Field(default=100.0, gt=0)
     """How strongly M is pulled to zero; in units of items. Choose on items hidden from training."""
-    target: ItemKnnConfig = ItemKnnConfig(a=0.5, b=0.5, c=0.5, k=1000)
+    target: ItemKnnConfig = ItemKnnConfig(a=0.5, b=0.5, c=0.5, k=200)
     """The item-kNN that M follows: symmetric, so that rare items count as much as popular ones."""
 
 
@@ -43,7 +43,7 @@ def content_features(
     """
     parts = [np.zeros((num_items, 0), np.float32)]
     if texts is not None:
-        has = texts.any(axis=1)
+        has: BoolArray = (texts != 0).any(axis=1)
         mean = texts[has].mean(axis=0) if has.any() else np.zeros(texts.shape[1], np.float32)
         parts.append(normalised((texts - mean) * has[:, None]))
     if space is not None and space.matrix.nnz:
@@ -89,4 +89,5 @@ def _directions(matrix: Matrix, dim: int, seed: int) -> FloatArray:
     left, values, _ = np.linalg.svd(weighed @ basis, full_matrices=False)
     found = (left * values)[:, :dim].astype(np.float32)
     length = np.sqrt((found * found).sum(axis=1).mean())
-    return found if length == 0 else found / length
+    directions: FloatArray = found / np.float32(length if length > 0 else 1)
+    return directions

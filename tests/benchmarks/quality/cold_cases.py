@@ -15,7 +15,13 @@ from kgrecall.recall.engine import RecallEngine
 from kgrecall.types import BoolArray, IntArray, Interactions, PosArray, Query
 from tests.benchmarks.quality.tasks import Task
 
-ALONE = {"text alone": "text", "graph alone": "attributes", "vector alone": "vector", "popularity": "popularity"}
+ALONE = {
+    "text alone": "text",
+    "graph alone": "attributes",
+    "vector alone": "vector",
+    "content alone": "content",
+    "popularity": "popularity",
+}
 """What the engine is compared with, and the channel of it that is asked."""
 HISTORY, WORDS = 3, 40
 

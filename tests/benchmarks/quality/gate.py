@@ -13,7 +13,7 @@ from tests.benchmarks.quality.tasks import SETS, Task, load
 from tests.benchmarks.record import Cost, Setting, measure, record
 
 BENCHMARK = "gate"
-WITHOUT_MODEL = ("item_knn", "attributes", "neighbors", "text", "popularity")
+WITHOUT_MODEL = ("item_knn", "attributes", "neighbors", "text", "content", "popularity")
 """Channels of a build that needs no training: what a build of each arm can afford on two cores."""
 
 

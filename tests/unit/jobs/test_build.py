@@ -35,6 +35,19 @@ def test_every_channel_is_built_and_answers(shop_build: BuildReport) -> None:
         assert not np.isnan(answer.channel_scores[name]).all(), f"{name} found none of the candidates"
 
 
+def test_the_content_channel_is_built_where_it_is_named(shop_snapshot: GraphSnapshot, tmp_path: Path) -> None:
+    events = shop_snapshot.interactions()
+    new = int(events.item_pos[0])  # an item that nobody has met: only what is known of it can bring it up
+    known = shop_snapshot.with_interactions(events.take(events.item_pos != new))
+    config = BuildConfig(encoder="hashing", channels=("item_knn", "content", "popularity"))
+    build_snapshot(known, config, out=tmp_path / "model", cache=tmp_path / "texts")
+    engine = load_engine(tmp_path / "model")
+    assert engine.channel_names == ("item_knn", "content", "popularity")
+    users = np.unique(events.user_pos[events.item_pos == new])
+    assert (engine.rank(users, 80, channel="content") == new).any()
+    assert not (engine.rank(users, 80, channel="item_knn") == new).any()
+
+
 def test_a_built_engine_filters_by_properties_and_relations(shop_build: BuildReport, shop_snapshot: GraphSnapshot) -> None:
     engine = load_engine(shop_build.out)
     prices = shop_snapshot.properties["Item"].column("price").to_pylist()
