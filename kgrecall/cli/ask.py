@@ -67,6 +67,43 @@ def recall(
         _show(found)
 
 
+@app.command("recall-all")
+def recall_all(
+    artifact: Artifact,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the answers; an interrupted job goes on there.")],
+    users: Annotated[Path | None, typer.Option(help="File with a user id per line; all users when not given.")] = None,
+    only: Annotated[str | None, typer.Option("--filter", help="Only items that fulfil this.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="TOML file with rounds, rules, guarantees and diversity.")] = None,
+    more: More = None,
+    k: Annotated[int | None, typer.Option("-k", help="How many candidates each.  [default: 100]")] = None,
+    shard_users: Annotated[int, typer.Option(help="Users per file.")] = 10_000,
+    worker: Annotated[str, typer.Option(help="This worker's number and how many share the job: 0/4.")] = "0/1",
+    json: Json = False,
+) -> None:
+    """Answers for all users, or many, as Parquet files; run it again when it was killed."""
+    from kgrecall.cli.console import out as console
+    from kgrecall.cli.console import print_json, progress_bars
+    from kgrecall.jobs.batch import BatchConfig
+    from kgrecall.jobs.batch import recall_all as run
+    from kgrecall.recall.plan import Plan
+
+    number, _, workers = worker.partition("/")
+    if not (number.isdecimal() and workers.isdecimal()):
+        raise ConfigError("--worker", expected="number/workers", got=worker, remedy="For example 0/4.")
+    config = BatchConfig(shard_users=shard_users, worker=int(number), workers=int(workers))
+    ids = None if users is None else users.read_text(encoding="utf-8").split("\n")
+    given = {"k": k, "filter": only, "plan": None if plan is None else Plan.load(plan)}
+    fields = {**_json_object(more), **{name: value for name, value in given.items() if value is not None}}
+    with progress_bars() as progress:
+        asked = None if ids is None else [user_id for user_id in ids if user_id]
+        report = run(artifact, out=out, users=asked, query=fields, config=config, progress=progress)
+    if json:
+        print_json(asdict(report))
+    else:
+        console.print(f"{report.out}: {report.rows:,} candidates of {report.users:,} users in {report.written} files", end="")
+        console.print(f"; {report.found} of {report.shards} files were there already")
+
+
 @app.command()
 def explain(
     artifact: Artifact,
@@ -164,13 +201,18 @@ def _fields(
 def _query(more: str | None, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> Query:
     from kgrecall.types import Query
 
+    fields = _json_object(more)
+    return Query.of({**defaults, **fields, **{name: value for name, value in given.items() if value is not None}})
+
+
+def _json_object(text: str | None) -> dict[str, Any]:
     try:
-        fields = {} if more is None else jsonlib.loads(more)
+        fields = {} if text is None else jsonlib.loads(text)
     except jsonlib.JSONDecodeError as error:
-        raise ConfigError("--query", expected="a JSON object", got=more, remedy=f"{error.msg} at {error.pos}.") from error
+        raise ConfigError("--query", expected="a JSON object", got=text, remedy=f"{error.msg} at {error.pos}.") from error
     if not isinstance(fields, dict):
         raise ConfigError("--query", expected="a JSON object", got=fields, remedy='For example {"text": "tent"}.')
-    return Query.of({**defaults, **fields, **{name: value for name, value in given.items() if value is not None}})
+    return fields
 
 
 def _pairs(option: str, given: Sequence[str] | None) -> dict[str, object] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from kgrecall.errors import ConfigError, nearest
@@ -19,7 +19,12 @@ from kgrecall.store.base import GraphStore
 
 
 def load_engine(
-    folder: str | Path, *, channels: Sequence[str] | None = None, store: GraphStore | None = None, verify: bool = True
+    folder: str | Path,
+    *,
+    channels: Sequence[str] | None = None,
+    store: GraphStore | None = None,
+    hidden: Collection[str] = (),
+    verify: bool = True,
 ) -> RecallEngine:
     """Open a built model.
 
@@ -28,6 +33,7 @@ def load_engine(
         channels: only these; None for all that were built.
         store: a Neo4j store, for channels that search inside it: ``neo4j_vector``, ``neo4j_fulltext`` (both after
             :func:`kgrecall.jobs.database.publish`) and ``neo4j_walk``, where ``channels`` names them.
+        hidden: ids of items that nobody is ever shown.
         verify: compare every file with its checksum (0.3 s per GB).
 
     Raises:
@@ -53,7 +59,7 @@ def load_engine(
         lent = {name: fusion.weight(STAND_INS[name]) for name in outside}
         fusion = fusion.model_copy(update={"weights": {**fusion.weights, **lent}})
     names = [name for name in chosen if name not in outside]
-    return assemble(ingredients, names, fusion, encoder=artifact.manifest["encoder"], config=engine, more=more)
+    return assemble(ingredients, names, fusion, encoder=artifact.manifest["encoder"], hidden=hidden, config=engine, more=more)
 
 
 def assemble(
@@ -62,6 +68,7 @@ def assemble(
     fusion: FusionConfig,
     *,
     encoder: str | None,
+    hidden: Collection[str] = (),
     config: EngineConfig | None = None,
     more: Sequence[Channel] = (),
 ) -> RecallEngine:
@@ -80,6 +87,7 @@ def assemble(
         filters=FilterMasks(ItemColumns(ingredients.snapshot)),
         audience=part.audience(ingredients.snapshot) if part else None,
         on_signal=part.channels(ingredients.popularity, ingredients.histories, ingredients.naming) if part else None,
+        hidden=hidden,
         encode_text=LateEncoder(encoder) if encoder and "text" in names else None,
         vectors=ingredients.item_vectors,
         names=ingredients.names,

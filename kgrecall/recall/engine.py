@@ -99,6 +99,7 @@ class RecallEngine:
         names = names or Names({naming.user: users, naming.item: items})
         self.popularity = histories.popularity() if popularity is None else popularity
         self._panel = Panel(channels, fusion, depth=self.config.depth, on_signal=on_signal, popularity=self.popularity)
+        self.users = users
         self._items, self._histories = items, histories
         self._encode_text = encode_text if TEXT_CHANNEL in self.channel_names else None
         self._answers = AnswerWriter(items, names.titles.get(naming.item))
@@ -106,7 +107,7 @@ class RecallEngine:
         self._eligible = Eligible(items, filters, hidden)
         audience = audience or Audience()
         self._resolver = Resolver(users, items, histories, self.config.max_history, audience)
-        self._users = UserBatches(histories, audience, self.config.max_history)
+        self._user_batches = UserBatches(histories, audience, self.config.max_history)
         users_per_item = histories.popularity()
         self._popular = PopularOrder(self.popularity)
         self._planner = Planner(self._panel, self._popular, users_per_item, filters, vectors)
@@ -177,7 +178,7 @@ class RecallEngine:
         served = min(k, len(self._items))
         ranked = np.full((len(user_pos), k), -1, np.int32)
         mask = self._eligible.shown(among)
-        for rows, batch, signals in self._users.of(user_pos, mask):
+        for rows, batch, signals in self._user_batches.of(user_pos, mask):
             if channel is None:
                 names = self._panel.choose(None, signals)
                 found = self._popular.fill(self._panel.ask(batch, names, served).fused.positions, batch)
@@ -194,7 +195,7 @@ class RecallEngine:
         tier.answering(len(user_pos))
         found = {name: Hits.empty(len(user_pos), k) for name in self.channel_names}
         mask = self._eligible.shown()
-        for rows, batch, _ in self._users.of(user_pos, mask):
+        for rows, batch, _ in self._user_batches.of(user_pos, mask):
             for name, hits in found.items():
                 block = self._panel[name].recall(batch, k)
                 hits.positions[rows], hits.scores[rows] = block.positions, block.scores

@@ -17,7 +17,20 @@ from kgrecall.cli.app import app
 from kgrecall.errors import ConfigError, KGRecallError, NotBuilt, SchemaError, SourceError, TooManyBadRows, UnknownId
 from kgrecall.jobs.build_report import BuildReport
 
-VERBS = ["inspect", "ingest", "delete", "stats", "datasets", "build", "recall", "explain", "evaluate", "demo", "doctor"]
+VERBS = [
+    "inspect",
+    "ingest",
+    "delete",
+    "stats",
+    "datasets",
+    "build",
+    "recall",
+    "recall-all",
+    "explain",
+    "evaluate",
+    "demo",
+    "doctor",
+]
 
 
 def run(*arguments: str | Path) -> str:
@@ -149,6 +162,15 @@ def test_recall_for_a_visitor_with_a_plan(shop_build: BuildReport, tmp_path: Pat
     assert "friend u007" in run("explain", shop_build.out, best, "--friend", "u007", "--limit", "9")
     for wrong in (["--attribute", "NO"], ["--query", "[1]"], ["--query", "{"], ["--query", '{"freind": 1}']):
         assert isinstance(refused("recall", shop_build.out, *wrong), ConfigError)
+
+
+def test_recall_for_all(shop_build: BuildReport, tmp_path: Path) -> None:
+    (tmp_path / "users.txt").write_text("u003\nu001\n")
+    args = ["recall-all", shop_build.out, "--out", tmp_path / "a", "--users", tmp_path / "users.txt", "-k", "4"]
+    assert json.loads(run(*args, "--json"))["rows"] == 8
+    assert "1 of 1 files were there already" in run(*args)
+    assert isinstance(refused(*args[:-1], "5"), ConfigError)
+    assert isinstance(refused(*args, "--worker", "first"), ConfigError)
 
 
 def test_build_from_a_store(shop_store: Path, tmp_path: Path) -> None:
