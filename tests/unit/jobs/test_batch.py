@@ -41,7 +41,7 @@ def test_every_user_is_answered_as_alone(shop_build: BuildReport, tmp_path: Path
         found = engine.recall(Query(user_id=users[i], **query))
         mine = rows[7 * i : 7 * i + 7]
         assert [row["item_id"] for row in mine] == list(found.item_ids)
-        assert [row["score"] for row in mine] == found.scores.tolist()
+        assert [row["score"] for row in mine] == pytest.approx(found.scores.tolist(), rel=1e-5)
         assert [row["rank"] for row in mine] == list(range(1, 8))
         assert {row["served"] for row in mine} == {found.served}
 
