@@ -89,6 +89,9 @@ class EdgeTypeSpec(_Strict):
     """The property that says how strong an edge is (play count, rating); 1 when not given."""
     time: str | None = None
     """The property that says when it happened."""
+    context: tuple[str, ...] = ()
+    """Only of interactions: properties that say where or how it happened (device, place). What is chosen under each value is
+    learned, and may be asked for in ``Query.context``."""
     strength: float = Field(default=1.0, gt=0)
     """Multiplies the weight: how much one event of this kind counts (a purchase against a view)."""
     relation: str | None = None

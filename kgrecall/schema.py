@@ -190,6 +190,7 @@ def _check_edge(schema: GraphSchema, name: str, edge: EdgeTypeSpec, origin: str)
         if value is not None:
             fitting = {prop: kind for prop, kind in edge.properties.items() if kind in kinds}
             _must_know(value, fitting, f"{where}.{field}", f"a property of this relation of type {' or '.join(kinds)}")
+    _check_context(edge, f"{where}.context")
     for prop in edge.key:
         _must_know(prop, edge.properties, f"{where}.key", "a property of this relation")
     ends = (edge.source, edge.target)
@@ -221,6 +222,14 @@ def _check_edge(schema: GraphSchema, name: str, edge: EdgeTypeSpec, origin: str)
             got=name,
             remedy="Keep it on one side.",
         )
+
+
+def _check_context(edge: EdgeTypeSpec, where: str) -> None:
+    named = {prop: kind for prop, kind in edge.properties.items() if kind in ("string", "boolean", "integer")}
+    for prop in edge.context:
+        _must_know(prop, named, where, "a string, boolean or integer property of this relation")
+    if edge.context and edge.role != "interaction":
+        raise SchemaError(where, expected='role = "interaction"', got=edge.role, remedy="Leave context out of other relations.")
 
 
 def _check_file(schema: GraphSchema, file: FileMapping, where: str) -> None:

@@ -24,6 +24,8 @@ FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 EdgeType = tuple[str, str, str]
 """(source label, relation, target label), as in PyTorch Geometric."""
+Context = tuple[str, ...]
+"""The values of an interaction's context properties, in their order, "" where one is not known."""
 Progress = Callable[[str, int, int | None], None]
 """``progress(stage, done, total)``: long work reports through a plain function; ``total`` is None when unknown."""
 

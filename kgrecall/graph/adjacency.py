@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from kgrecall.errors import ShapeError
-from kgrecall.types import BoolArray, EdgeType, FloatArray, IntArray, PosArray
+from kgrecall.types import BoolArray, Context, EdgeType, FloatArray, IntArray, PosArray
 
 MISSING_TIME = int(np.iinfo(np.int64).min)
 """The time of an edge whose time is not known: before every other, so that no cut removes it."""
@@ -24,6 +24,7 @@ class Adjacency:
     float32 (num_edges,) > 0, ``time`` int64 ms (num_edges,) or None; each row is sorted by target, then time, then weight.
     Reverse rows ``rev_indptr`` int64 (num_targets + 1,), ``rev_indices`` int32 (num_edges,) source positions, ``rev_edge``
     int64 (num_edges,) the place of the same edge in the forward arrays; each row is sorted by source, then as forward.
+    ``context`` int32 (num_edges,) into ``contexts``, or None where nothing is known of where and how.
     """
 
     edge_type: EdgeType
@@ -36,6 +37,8 @@ class Adjacency:
     rev_indptr: IntArray
     rev_indices: PosArray
     rev_edge: IntArray
+    context: PosArray | None = None
+    contexts: tuple[Context, ...] = ()
 
     @classmethod
     def from_edges(
@@ -48,6 +51,8 @@ class Adjacency:
         *,
         num_sources: int,
         num_targets: int,
+        context: PosArray | None = None,
+        contexts: tuple[Context, ...] = (),
     ) -> Adjacency:
         """Build from edges in any order; the result depends only on the set of edges.
 
@@ -55,6 +60,7 @@ class Adjacency:
             sources, targets: positions (n,).
             weight: float32 (n,).
             time: int64 (n,), :data:`MISSING_TIME` where unknown, or None.
+            context: int32 (n,) into ``contexts``, which are sorted, or None.
 
         Raises:
             ShapeError: a position is out of range, or the arrays differ in length.
@@ -64,7 +70,7 @@ class Adjacency:
             raise ShapeError(str(edge_type), expected="arrays of one length", got=lengths, remedy="Pass one entry per edge.")
         _check_range(edge_type, "sources", sources, num_sources)
         _check_range(edge_type, "targets", targets, num_targets)
-        order = np.lexsort((weight,) if time is None else (weight, time))
+        order = np.lexsort([keys for keys in (context, weight, time) if keys is not None])
         order = order[group(targets[order], num_targets)[1]]
         indptr, within = group(sources[order], num_sources)
         order = order[within]
@@ -75,6 +81,8 @@ class Adjacency:
             weight[order].astype(np.float32),
             None if time is None else time[order].astype(np.int64),
             num_targets,
+            None if context is None else context[order].astype(np.int32),
+            contexts,
         )
 
     @classmethod
@@ -86,11 +94,26 @@ class Adjacency:
         weight: FloatArray,
         time: IntArray | None,
         num_targets: int,
+        context: PosArray | None,
+        contexts: tuple[Context, ...],
     ) -> Adjacency:
         rev_indptr, rev_edge = group(indices, num_targets)
         num_sources = len(indptr) - 1
         rev_indices = _expand(indptr).astype(np.int32)[rev_edge]
-        return cls(edge_type, num_sources, num_targets, indptr, indices, weight, time, rev_indptr, rev_indices, rev_edge)
+        return cls(
+            edge_type,
+            num_sources,
+            num_targets,
+            indptr,
+            indices,
+            weight,
+            time,
+            rev_indptr,
+            rev_indices,
+            rev_edge,
+            context,
+            contexts,
+        )
 
     @property
     def num_edges(self) -> int:
@@ -115,7 +138,17 @@ class Adjacency:
         before = np.concatenate([[0], np.cumsum(chosen)])
         time = None if self.time is None else self.time[chosen]
         indptr = before[self.indptr]
-        return self._from_sorted(self.edge_type, indptr, self.indices[chosen], self.weight[chosen], time, self.num_targets)
+        context = None if self.context is None else self.context[chosen]
+        return self._from_sorted(
+            self.edge_type,
+            indptr,
+            self.indices[chosen],
+            self.weight[chosen],
+            time,
+            self.num_targets,
+            context,
+            self.contexts,
+        )
 
 
 def group(keys: NDArray[np.integer[Any]], size: int) -> tuple[IntArray, IntArray]:

@@ -13,7 +13,7 @@ from kgrecall.graph.adjacency import Adjacency, group
 from kgrecall.graph.identity import Placement
 from kgrecall.graph.scan import EdgeCounts, ScannedEdges
 from kgrecall.schema import EdgeTypeSpec
-from kgrecall.types import EdgeType, FloatArray, IntArray, PosArray
+from kgrecall.types import Context, EdgeType, FloatArray, IntArray, PosArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,23 @@ class _Moved:
     time: IntArray | None
     name: PosArray
     names: tuple[str, ...]
+    context: PosArray | None
+    contexts: tuple[Context, ...]
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def take(self, rows: NDArray[Any]) -> _Moved:
         time = None if self.time is None else self.time[rows]
-        return _Moved(self.sources[rows], self.targets[rows], self.weight[rows], time, self.name[rows], self.names)
+        return replace(
+            self,
+            sources=self.sources[rows],
+            targets=self.targets[rows],
+            weight=self.weight[rows],
+            time=time,
+            name=self.name[rows],
+            context=None if self.context is None else self.context[rows],
+        )
 
 
 def settle(
@@ -57,7 +67,16 @@ def settle(
 
 
 def _move(spec: EdgeTypeSpec, scanned: ScannedEdges, placement: Placement) -> _Moved:
-    edges = _Moved(scanned.sources, scanned.targets, scanned.weight, scanned.time, scanned.name, scanned.names)
+    edges = _Moved(
+        scanned.sources,
+        scanned.targets,
+        scanned.weight,
+        scanned.time,
+        scanned.name,
+        scanned.names,
+        scanned.context,
+        scanned.contexts,
+    )
     row, sources = placement.move(spec.source, edges.sources)
     edges = replace(edges if row is None else edges.take(row), sources=sources)
     row, targets = placement.move(spec.target, edges.targets)
@@ -111,6 +130,8 @@ def _adjacency(edge_type: EdgeType, edges: _Moved, placement: Placement) -> Adja
         edges.time,
         num_sources=placement.num_nodes(edge_type[0]),
         num_targets=placement.num_nodes(edge_type[2]),
+        context=edges.context,
+        contexts=edges.contexts,
     )
 
 

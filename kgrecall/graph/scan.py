@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kgrecall.graph.adjacency import MISSING_TIME
@@ -15,7 +16,9 @@ from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.schema import EdgeTypeSpec, GraphSchema
 from kgrecall.sources.tables import ARROW_TYPES
 from kgrecall.store.base import GraphStore
-from kgrecall.types import FloatArray, IntArray, PosArray, Progress
+from kgrecall.types import Context, FloatArray, IntArray, PosArray, Progress
+
+_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class ScannedEdges:
     """The edges of one relation of the store, in any order.
 
     Shapes: ``sources``, ``targets`` int32 (n,); ``weight`` float32 (n,) > 0, strength included; ``time`` int64 (n,) or None;
-    ``name`` int32 (n,): an index into ``names``, the relations that the edges stand for.
+    ``name`` int32 (n,): an index into ``names``, the relations that the edges stand for; ``context`` int32 (n,) into
+    ``contexts``, which are sorted, or None where the relation has no context.
     """
 
     sources: PosArray
@@ -62,6 +66,8 @@ class ScannedEdges:
     name: PosArray
     names: tuple[str, ...]
     counts: EdgeCounts
+    context: PosArray | None = None
+    contexts: tuple[Context, ...] = ()
 
 
 def scan_nodes(store: GraphStore, schema: GraphSchema, label: str, progress: Progress) -> ScannedNodes:
@@ -82,26 +88,33 @@ def scan_edges(
 ) -> ScannedEdges:
     """The edges of one relation with their ends as positions. Holds one batch of strings at a time."""
     spec = schema.edge(name)
-    columns = list(dict.fromkeys(c for c in (spec.weight, spec.time, spec.relation) if c is not None))
+    columns = list(dict.fromkeys(c for c in (spec.weight, spec.time, spec.relation, *spec.context) if c is not None))
     sources, targets = vocabularies[spec.source], vocabularies[spec.target]
     names = {} if spec.relation else {name: 0}
+    contexts: dict[str, int] = {}
     total, done = store.count_edges(name), 0
     parts: list[ScannedEdges] = []
     for batch in store.scan_edges(name, columns):
-        parts.append(_read_batch(batch, spec, sources, targets, names))
+        parts.append(_read_batch(batch, spec, sources, targets, names, contexts))
         done += len(batch)
         progress(f"edges {name}", done, total)
-    return _join(parts, tuple(names), spec.time is not None)
+    return _join(parts, tuple(names), spec.time is not None, tuple(contexts) if spec.context else None)
 
 
 def _read_batch(
-    batch: pa.RecordBatch, spec: EdgeTypeSpec, sources: Vocabulary, targets: Vocabulary, names: dict[str, int]
+    batch: pa.RecordBatch,
+    spec: EdgeTypeSpec,
+    sources: Vocabulary,
+    targets: Vocabulary,
+    names: dict[str, int],
+    contexts: dict[str, int],
 ) -> ScannedEdges:
     source = sources.positions(batch.column("source"))
     target = targets.positions(batch.column("target"))
     weight = _weights(batch, spec)
     time = None if spec.time is None else _filled(batch.column(spec.time), pa.int64(), MISSING_TIME)
     name = _numbered(batch.column(spec.relation), names) if spec.relation else np.zeros(len(batch), np.int32)
+    context = _numbered(_joined(batch, spec.context), contexts) if spec.context else None
     known = (source >= 0) & (target >= 0)
     positive = (weight > 0) & np.isfinite(weight)
     chosen = known & positive
@@ -116,7 +129,14 @@ def _read_batch(
         name[chosen],
         (),
         counts,
+        None if context is None else context[chosen],
     )
+
+
+def _joined(batch: pa.RecordBatch, names: tuple[str, ...]) -> pa.Array:
+    """The values of some columns as one string per row, "" for nothing."""
+    columns = [pc.fill_null(pc.cast(batch.column(name), pa.string()), "") for name in names]
+    return pc.binary_join_element_wise(*columns, _SEPARATOR)
 
 
 def _weights(batch: pa.RecordBatch, spec: EdgeTypeSpec) -> FloatArray:
@@ -140,10 +160,11 @@ def _numbered(column: pa.Array, names: dict[str, int]) -> PosArray:
     return np.array(numbers, np.int32)[codes]
 
 
-def _join(parts: list[ScannedEdges], names: tuple[str, ...], timed: bool) -> ScannedEdges:
+def _join(parts: list[ScannedEdges], names: tuple[str, ...], timed: bool, contexts: tuple[str, ...] | None) -> ScannedEdges:
     def column(field: str, dtype: Any) -> NDArray[Any]:
         return np.concatenate([np.empty(0, dtype), *(getattr(part, field) for part in parts)])
 
+    order = sorted(range(len(contexts or ())), key=lambda i: (contexts or ())[i])
     counts = EdgeCounts(
         read=sum(p.counts.read for p in parts),
         kept=sum(p.counts.kept for p in parts),
@@ -158,4 +179,6 @@ def _join(parts: list[ScannedEdges], names: tuple[str, ...], timed: bool) -> Sca
         column("name", np.int32),
         names,
         counts,
+        None if contexts is None else np.argsort(order)[column("context", np.int32)].astype(np.int32),
+        () if contexts is None else tuple(tuple(contexts[i].split(_SEPARATOR)) for i in order),
     )

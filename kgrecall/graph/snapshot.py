@@ -165,6 +165,9 @@ class GraphSnapshot:
             add_text(digest, "untimed" if edges.time is None else "timed")
             if edges.time is not None:
                 add_numbers(digest, edges.time)
+            if edges.context is not None:
+                add_text(digest, "\0".join("\1".join(values) for values in edges.contexts))
+                add_numbers(digest, edges.context)
         return digest.hexdigest()
 
     def save(self, folder: str | Path) -> None:

@@ -34,6 +34,8 @@ _ARRAYS = {
     "rev_indices": np.int32,
     "rev_edge": np.int64,
 }
+_CONTEXT = "context.npy"
+"""There when a relation has contexts."""
 
 
 def write_nodes(folder: Path, vocabularies: Mapping[str, Vocabulary], properties: Mapping[str, pa.Table]) -> None:
@@ -61,6 +63,8 @@ def write_relations(folder: Path, relations: Mapping[EdgeType, Adjacency]) -> li
     for name, dtype in _ARRAYS.items():
         parts = [part for edges in relations.values() if (part := getattr(edges, name)) is not None]
         _save(folder / f"{name}.npy", parts, np.dtype(dtype).newbyteorder("<"))
+    if contexts := [edges.context for edges in relations.values() if edges.context is not None]:
+        _save(folder / _CONTEXT, contexts, np.dtype(np.int32).newbyteorder("<"))
     return [
         {
             "edge_type": list(edge_type),
@@ -68,6 +72,7 @@ def write_relations(folder: Path, relations: Mapping[EdgeType, Adjacency]) -> li
             "num_targets": edges.num_targets,
             "num_edges": edges.num_edges,
             "timed": edges.time is not None,
+            "contexts": None if edges.context is None else [list(values) for values in edges.contexts],
         }
         for edge_type, edges in relations.items()
     ]
@@ -76,7 +81,9 @@ def write_relations(folder: Path, relations: Mapping[EdgeType, Adjacency]) -> li
 def read_relations(folder: Path, described: Sequence[Mapping[str, Any]], *, mmap: bool) -> dict[EdgeType, Adjacency]:
     """Views of the arrays, one adjacency per entry of ``described``."""
     arrays = {name: _load(folder / f"{name}.npy", mmap) for name in _ARRAYS}
-    start = dict.fromkeys(_ARRAYS, 0)
+    if (folder / _CONTEXT).exists():
+        arrays["context"] = _load(folder / _CONTEXT, mmap)
+    start = dict.fromkeys(arrays, 0)
 
     def take(name: str, length: int) -> NDArray[Any]:
         part = arrays[name][start[name] : start[name] + length]
@@ -98,6 +105,8 @@ def read_relations(folder: Path, described: Sequence[Mapping[str, Any]], *, mmap
             rev_indptr=take("rev_indptr", facts["num_targets"] + 1),
             rev_indices=take("rev_indices", num_edges),
             rev_edge=take("rev_edge", num_edges),
+            context=take("context", num_edges) if facts.get("contexts") is not None else None,
+            contexts=tuple(tuple(values) for values in facts.get("contexts") or ()),
         )
     return relations
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgrecall.graph.adjacency import MISSING_TIME
 from kgrecall.graph.columns import UserColumns
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
@@ -17,12 +16,15 @@ from kgrecall.recall.friends import FriendsChannel
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.item_knn import interaction_matrix
 from kgrecall.recall.leanings import MOMENT, PEERS, LeaningChannel, Leanings, count_choices
-from kgrecall.recall.moments import WHAT, Moments, clock_fields, clock_membership
+from kgrecall.recall.moment_knn import MomentEvents, MomentKnnChannel
+from kgrecall.recall.moments import Moments, MomentTable
 from kgrecall.recall.seen import SeenEvents
-from kgrecall.recall.sparse_rows import Matrix
+from kgrecall.recall.sparse_rows import Matrix, csr
 from kgrecall.recall.traits import user_traits
-from kgrecall.recall.value_codes import ValueCodes, joined
-from kgrecall.types import FloatArray, Interactions
+from kgrecall.recall.value_codes import ValueCodes
+from kgrecall.types import FloatArray, Interactions, PosArray
+
+_EVENTS = ("indptr", "item_pos", "codes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +35,20 @@ class AudiencePart:
     peers: Leanings | None
     moments: Moments | None
     at_moment: Leanings | None
+    moment_events: MomentEvents | None
 
     @classmethod
     def of(cls, snapshot: GraphSnapshot, events: Interactions) -> AudiencePart:
         """Learn from the events that training may see."""
         known, members = user_traits(UserColumns(snapshot))
         peers = count_choices(members, interaction_matrix(events, "binary")) if known.num_values else None
-        moments, at_moment = None, None
-        if events.time is not None and (events.time != MISSING_TIME).any():
-            moments = Moments(joined(WHAT, clock_fields()))
-            at_moment = count_choices(clock_membership(events.time), _one_row_each(events))
-        return cls((known, members) if known.num_values else None, peers, moments, at_moment)
+        traits = (known, members) if known.num_values else None
+        table = MomentTable.of(snapshot)
+        if table is None:
+            return cls(traits, peers, None, None, None)
+        at_moment = count_choices(table.under(), _one_row_each(table.item_pos, len(snapshot.items)))
+        rows = MomentEvents.of(table.user_pos, table.item_pos, table.time, table.codes, len(snapshot.users))
+        return cls(traits, peers, table.moments, at_moment, rows)
 
     def save(self, writer: ArtifactWriter) -> None:
         writer.manifest["audience"] = {
@@ -53,8 +58,10 @@ class AudiencePart:
         if self.traits and self.peers:
             writer.matrix("audience.users", self.traits[1])
             _save(writer, "audience.peers", self.peers)
-        if self.at_moment:
+        if self.at_moment and self.moment_events:
             _save(writer, "audience.moments", self.at_moment)
+            for name in _EVENTS:
+                writer.array(f"audience.events.{name}", getattr(self.moment_events, name))
 
     @classmethod
     def load(cls, artifact: Artifact) -> AudiencePart:
@@ -65,32 +72,41 @@ class AudiencePart:
             _load(artifact, "audience.peers") if traits else None,
             Moments(ValueCodes.from_json(moments)) if moments else None,
             _load(artifact, "audience.moments") if moments else None,
+            MomentEvents(*(artifact.array(f"audience.events.{name}") for name in _EVENTS)) if moments else None,
         )
 
     def audience(self, snapshot: GraphSnapshot) -> Audience:
         return Audience(self.traits, self.moments, SeenEvents.of(snapshot))
 
-    def channels(self, popularity: FloatArray, histories: Histories, naming: Naming) -> Mapping[Signal, Channel]:
+    def channels(self, popularity: FloatArray, histories: Histories, naming: Naming) -> Mapping[Signal, tuple[Channel, ...]]:
         """The channels that are asked only where a query holds their signal."""
-        found: dict[Signal, Channel] = {"friends": FriendsChannel(histories, naming=naming)}
+        found: dict[Signal, tuple[Channel, ...]] = {"friends": (FriendsChannel(histories, naming=naming),)}
         if self.traits and self.peers:
             describe = self.traits[0].describe
-            found["traits"] = LeaningChannel(
+            peers = LeaningChannel(
                 self.peers, popularity, lambda b: b.traits, describe, name="peers", relation=PEERS, naming=naming
             )
-        if self.moments and self.at_moment:
+            found["traits"] = (peers,)
+        if self.moments and self.at_moment and self.moment_events:
             describe = self.moments.codes.describe
-            found["moment"] = LeaningChannel(
-                self.at_moment, popularity, lambda b: b.moment, describe, name="context", relation=MOMENT, naming=naming
+            everybody = LeaningChannel(
+                self.at_moment,
+                popularity,
+                lambda b: b.moment,
+                describe,
+                name="context",
+                relation=MOMENT,
+                of_everybody=True,
+                naming=naming,
             )
+            found["moment"] = (everybody, MomentKnnChannel(self.moment_events, histories, naming=naming))
         return found
 
 
-def _one_row_each(events: Interactions) -> Matrix:
+def _one_row_each(item_pos: PosArray, num_items: int) -> Matrix:
     """What each event chose: float32 (n, num_items)."""
-    n = len(events)
-    numbered = Interactions(np.arange(n), events.item_pos, np.ones(n, np.float32), None, n, events.num_items)
-    return interaction_matrix(numbered, "raw")
+    n = len(item_pos)
+    return csr(np.ones(n, np.float32), item_pos, np.arange(n + 1), num_items)
 
 
 def _save(writer: ArtifactWriter, name: str, leanings: Leanings) -> None:

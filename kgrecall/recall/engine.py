@@ -80,7 +80,7 @@ class RecallEngine:
         filters: FilterMasks | None = None,
         hidden: Collection[str] = (),
         audience: Audience | None = None,
-        on_signal: Mapping[Signal, Channel] | None = None,
+        on_signal: Mapping[Signal, Sequence[Channel]] | None = None,
         encode_text: EncodeText | None = None,
         vectors: Sequence[FloatArray] = (),
         names: Names | None = None,

@@ -83,6 +83,7 @@ class LeaningChannel:
         popularity: float32 (num_items,), as the channel ``popularity`` has it.
         codes_of: which values a batch asks for.
         describe: a value in words, for evidence.
+        of_everybody: the values say nothing of the visitor: an answer by this channel alone is not personal.
         relation: what evidence calls the step from the user to the item; the words follow it.
     """
 
@@ -95,9 +96,10 @@ class LeaningChannel:
         *,
         name: str,
         relation: str,
+        of_everybody: bool = False,
         naming: Naming | None = None,
     ) -> None:
-        self.name = name
+        self.name, self.of_everybody = name, of_everybody
         self._leanings, self._codes_of, self._describe = leanings, codes_of, describe
         self._popularity: NDArray[np.float32] = np.asarray(popularity, np.float32)
         self._relation, self._naming = relation, naming or Naming()

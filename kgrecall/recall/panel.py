@@ -48,13 +48,14 @@ class Panel:
         fusion: FusionConfig,
         *,
         depth: int,
-        on_signal: Mapping[Signal, Channel] | None = None,
+        on_signal: Mapping[Signal, Sequence[Channel]] | None = None,
         popularity: FloatArray | None = None,
     ) -> None:
         self._on_signal = dict(on_signal or {})
-        self._all = {channel.name: channel for channel in (*channels, *self._on_signal.values())}
+        on_call = [channel for answering in self._on_signal.values() for channel in answering]
+        self._all = {channel.name: channel for channel in (*channels, *on_call)}
         names = tuple(channel.name for channel in channels)
-        if not names or len(self._all) != len(names) + len(self._on_signal):
+        if not names or len(self._all) != len(names) + len(on_call):
             raise ConfigError(
                 "channels",
                 expected="at least one channel, with distinct names",
@@ -81,7 +82,7 @@ class Panel:
             ConfigError: an empty list, or a name that is not a channel.
         """
         if wanted is None:
-            asked = [self._on_signal[signal] for signal in signals if signal in self._on_signal]
+            asked = [channel for signal in signals for channel in self._on_signal.get(signal, ())]
             refined = any(isinstance(channel, LeaningChannel) for channel in asked)
             names = [name for name in self.names if not (refined and isinstance(self._all[name], PopularityChannel))]
             return (*names, *(channel.name for channel in asked))
@@ -142,7 +143,7 @@ class Panel:
     def _with_leanings(self, fusion: FusionConfig) -> FusionConfig:
         """Channels that refine popularity weigh what it weighs, but something."""
         popular = [fusion.weight(name) for name, channel in self._all.items() if isinstance(channel, PopularityChannel)]
-        leaning = [channel.name for channel in self._on_signal.values() if isinstance(channel, LeaningChannel)]
+        leaning = [name for name, channel in self._all.items() if isinstance(channel, LeaningChannel)]
         return fusion.model_copy(
             update={"weights": {**dict.fromkeys(leaning, max([_LEAST_WEIGHT, *popular])), **fusion.weights}}
         )
@@ -150,7 +151,9 @@ class Panel:
     def _personal(self, names: tuple[str, ...], hits: Sequence[Hits]) -> BoolArray:
         found = np.zeros(len(hits[0].positions), np.bool_)
         for name, hit in zip(names, hits, strict=True):
-            if not isinstance(self._all[name], PopularityChannel) and self._all[name] is not self._on_signal.get("moment"):
+            channel = self._all[name]
+            everybody = isinstance(channel, LeaningChannel) and channel.of_everybody
+            if not everybody and not isinstance(channel, PopularityChannel):
                 found |= hit.positions[:, 0] >= 0
         return found
 

@@ -31,7 +31,14 @@ SCHEMA = GraphSchema.parse(
             "Country": {"title": "name", "properties": {"name": "string"}},
         },
         "edges": {
-            "VIEWED": {"source": "User", "target": "Item", "role": "interaction", "properties": {"at": "time"}, "time": "at"},
+            "VIEWED": {
+                "source": "User",
+                "target": "Item",
+                "role": "interaction",
+                "properties": {"at": "time", "device": "string"},
+                "time": "at",
+                "context": ["device"],
+            },
             "BOUGHT": {"source": "User", "target": "Item", "role": "interaction", "properties": {"at": "time"}, "time": "at"},
             "LIVES_IN": {"source": "User", "target": "Country"},
         },
@@ -63,6 +70,8 @@ def _snapshot() -> GraphSnapshot:
     for name, events in _events().items():
         source, target, time = zip(*events, strict=True)
         columns = {"at": pa.array(time, pa.int64())}
+        if name == "VIEWED":
+            columns["device"] = pa.array(["desk" if int(item[1:]) % 2 == 0 else "phone" for item in target])
         store.upsert_edges(name, pa.array(source), pa.array(target), columns)
     return take_snapshot(store, SCHEMA)
 
@@ -163,13 +172,42 @@ def test_friends_beside_a_history_only_vote(engine: RecallEngine) -> None:
 
 @pytest.mark.parametrize(
     ("context", "parity"),
-    [({"hour": 8}, 0), ({"hour": 20}, 1), ({"weekday": 0}, 0), ({"weekday": 5}, 1), ({"time": "2026-01-03T20:30"}, 1)],
+    [
+        ({"hour": 8}, 0),
+        ({"hour": 20}, 1),
+        ({"device": "desk"}, 0),
+        ({"device": "phone"}, 1),
+        ({"weekday": 0}, 0),
+        ({"weekday": 5}, 1),
+        ({"time": "2026-01-03T20:30"}, 1),
+    ],
 )
 def test_the_moment_turns_the_list(engine: RecallEngine, context: dict[str, object], parity: int) -> None:
     found = engine.recall(Query(history=[], context=context, k=8))
     assert [int(i[1:]) % 2 for i in found.item_ids] == [parity] * 8
     assert found.served == "cold"
     assert "context" in found[0].channels
+
+
+@pytest.mark.parametrize(("context", "parity"), [({"hour": 8}, 0), ({"hour": 20}, 1), ({"device": "phone"}, 1)])
+@pytest.mark.parametrize(("start", "first"), [({"user_id": "u03"}, 0), ({"history": ["i15", "i16"]}, 10)])
+def test_the_moment_turns_the_list_of_a_taste(
+    engine: RecallEngine, start: dict[str, object], first: int, context: dict[str, object], parity: int
+) -> None:
+    """Items of the visitor's half come first, and of these the ones of the moment."""
+    found = engine.recall(Query(**start, context=context, k=20, channels=("context_knn",)))  # type: ignore[arg-type]
+    half = [i for i in found.item_ids if "context_knn" in found[found.item_ids.index(i)].channels]
+    assert half
+    assert _share(tuple(half), first, first + 9) == 1
+    fitting = [int(i[1:]) % 2 == parity for i in half]
+    assert fitting == sorted(fitting, reverse=True)
+    path = engine.explain(Query(**start, context=context, channels=("context_knn",)), half[0])[0]  # type: ignore[arg-type]
+    assert "so did user" in path.sentence
+    fused = engine.recall(Query(**start, context=context, k=3))  # type: ignore[arg-type]
+    plain = engine.recall(Query(**start, k=3))  # type: ignore[arg-type]
+    assert sum(int(i[1:]) % 2 == parity for i in fused.item_ids) > sum(int(i[1:]) % 2 == parity for i in plain.item_ids) or (
+        [int(i[1:]) % 2 for i in plain.item_ids] == [parity] * 3
+    )
 
 
 def test_a_moment_must_be_one(engine: RecallEngine) -> None:
@@ -237,7 +275,7 @@ def test_several_starts_at_once(engine: RecallEngine) -> None:
         exclude_seen=False,
     )
     found = engine.recall(query)
-    assert set(found.channels) == {"item_knn", "friends", "peers", "context"}
+    assert set(found.channels) == {"item_knn", "friends", "peers", "context", "context_knn"}
     assert len(found) == len(set(found.item_ids)) == 19
     for candidate in found[:5]:
         added = engine.contributions(query, candidate.item_id)
