@@ -120,7 +120,7 @@ class Panel:
         if weights is None and self._combiner is not None and self._combiner.channels == names:
             around = Surroundings.now(self._popularity, batch.history_indptr)
             rows = ~led & (np.diff(batch.history_indptr) > 0)
-            fused = self._combiner.rescore(fuse(hits, parts, hits[0].positions.shape[1]), around, rows, k)
+            fused = self._combiner.rescore(fuse(hits, parts, max(k, hits[0].positions.shape[1])), around, rows, k)
         else:
             fused = fuse(hits, parts, k)
         return PanelAnswer(names, fused, self._personal(names, hits))

@@ -118,7 +118,7 @@ class Plan(Settings):
     rules: tuple[Rule, ...] = ()
     guarantees: tuple[Guarantee, ...] = ()
     diversity: Diversity = Diversity()
-    pool: int = Field(default=500, ge=1)
+    pool: int = Field(default=200, ge=1)
     """Rules and diversification see the best so many fused candidates (at least 2 k)."""
     seed: int = 0
     """Of exploration."""

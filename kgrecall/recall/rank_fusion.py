@@ -90,7 +90,7 @@ def score_over_mean(hits: Hits, depth: int = 20) -> FloatArray:
 def text_led(hits: Hits, contributions: FloatArray, temperature: float) -> FloatArray:
     """Contributions of a channel that leads: the best of each row keeps its worth, others fall with their score."""
     spread = exponential(hits, temperature).scores
-    return np.where(hits.positions >= 0, spread * contributions[:, :1], 0).astype(np.float32)
+    return (np.where(hits.positions >= 0, spread, 0) * contributions[:, :1]).astype(np.float32)
 
 
 def exponential(hits: Hits, temperature: float) -> Hits:

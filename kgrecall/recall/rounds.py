@@ -57,7 +57,8 @@ class Rounds:
 
     def _fused(self, batch: QueryBatch, found: dict[str, tuple[Hits, float]], pool: int) -> PanelAnswer:
         hits, weights = [hit for hit, _ in found.values()], [weight for _, weight in found.values()]
-        return self._panel.combine(batch, tuple(found), hits, pool, weights=weights)
+        weighed = any(weight != 1 for weight in weights)
+        return self._panel.combine(batch, tuple(found), hits, pool, weights=weights if weighed else None)
 
     def _reason(self, go_on: GoOn, answer: PanelAnswer, k: int, count: int) -> str | None:
         """Why the next round is asked; None when it is not."""
