@@ -171,3 +171,13 @@ class KeepingStore(GraphStore, Protocol):
         *,
         keep: Keep = "last",
     ) -> WriteStats: ...
+
+
+@runtime_checkable
+class RetryingStore(Protocol):
+    """A store that runs a failed transaction again, and counts that."""
+
+    @property
+    def retries(self) -> Mapping[str, int]:
+        """How often since the store was opened, by the kind of error."""
+        ...

@@ -15,7 +15,7 @@ from kgrecall.sources.drift import Drift, Layout, layout_differences
 from kgrecall.sources.quarantine import Quarantine
 from kgrecall.sources.tables import Batch
 from kgrecall.store.ahead import read_ahead
-from kgrecall.store.base import GraphStore, Keep
+from kgrecall.store.base import GraphStore, Keep, RetryingStore
 from kgrecall.store.drift import differences
 from kgrecall.store.journal import journaled
 from kgrecall.store.pool import WRITE_ROWS, Pool, name_of
@@ -103,7 +103,7 @@ def ingest(
     """
     started = time.perf_counter()
     source = tables if isinstance(tables, Tables) else _Counted(tables)
-    changes = _drift(store, schema, source, drift)
+    changes, failed_before = _drift(store, schema, source, drift), _retries(store)
     store.apply_schema(schema)
     with journaled(store) as memory, closing(read_ahead(source)) as batches:
         writer = Writer(store, schema, source.quarantine, memory, duplicates, progress)
@@ -117,7 +117,7 @@ def ingest(
         source.quarantine.check_share(sum(source.records_read.values()))
         store.apply_schema(schema)  # builds the indexes that were better put off
         _remember(store, source)
-    return _report(writer, source, changes, time.perf_counter() - started)
+    return _report(writer, source, changes, _retries(store) - failed_before, time.perf_counter() - started)
 
 
 def _drift(store: GraphStore, schema: GraphSchema, source: Tables, policy: Drift) -> tuple[str, ...]:
@@ -172,7 +172,11 @@ class _Counted:
             yield batch
 
 
-def _report(writer: Writer, source: Tables, changes: tuple[str, ...], seconds: float) -> ImportReport:
+def _retries(store: GraphStore) -> Counter[str]:
+    return Counter(store.retries) if isinstance(store, RetryingStore) else Counter()
+
+
+def _report(writer: Writer, source: Tables, changes: tuple[str, ...], retries: Counter[str], seconds: float) -> ImportReport:
     quarantine, schema = source.quarantine, writer.schema
 
     def tally(name: str) -> Tally:
@@ -192,4 +196,5 @@ def _report(writer: Writer, source: Tables, changes: tuple[str, ...], seconds: f
         quarantine=str(quarantine.path) if quarantine.path and quarantine.total else None,
         drift=changes,
         seconds=seconds,
+        retries=dict(retries),
     )

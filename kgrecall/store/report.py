@@ -43,6 +43,8 @@ class ImportReport:
     """How the schema differs from the one that the store was filled with before, in sentences."""
     seconds: float = 0.0
     """Wall time, reading included."""
+    retries: Mapping[str, int] = field(default_factory=dict)
+    """Transactions that failed and were run again, by the kind of error; a store that never does this has none."""
 
     @property
     def total(self) -> Tally:
@@ -65,6 +67,7 @@ class ImportReport:
             "drift": list(self.drift),
             "seconds": self.seconds,
             "rows_per_second": self.rows_per_second,
+            "retries": dict(self.retries),
         }
 
     def __str__(self) -> str:
@@ -78,5 +81,7 @@ class ImportReport:
         bad = (
             [f"Quarantined: {', '.join(reasons)}." + (f" See {self.quarantine}." if self.quarantine else "")] if reasons else []
         )
+        again = ", ".join(f"{count:,} {kind}" for kind, count in self.retries.items())
+        failed = [f"Failed and run again: {again}."] if again else []
         rate = f"{sum(self.rows.values()):,} rows in {self.seconds:.1f} s ({self.rows_per_second:,.0f} rows/s)."
-        return "\n".join([*self.drift, *table, *files, *bad, rate])
+        return "\n".join([*self.drift, *table, *files, *bad, *failed, rate])

@@ -85,6 +85,8 @@ class TestRestarts:
         assert start_server(Path(server.home), config, tied=True).uri == server.uri, "it keeps its address and password"
         report = importer.outcome()
         assert report.total.balanced
+        assert sum(report.retries.values()) > 0
+        assert "Failed and run again: " in str(report)
         assert fingerprint(connect(60)) == clean
         assert ingest(DATA, connect(60), SCHEMA).total.written == 0
 

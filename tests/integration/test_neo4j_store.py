@@ -122,7 +122,7 @@ class TestPlans:
         reads = [
             statements.compare_nodes("User", ["age"]),
             statements.compare_pairs("SEEN", spec, ["time", "weight"]),
-            statements.compare_sources("SEEN", spec, ["time", "weight"]),
+            statements.read_sources("SEEN", spec, ["time", "weight"]),
             statements.find_targets(spec),
             statements.neighbors("SEEN", spec, direction="in", limited=True, newest_first=True),
         ]

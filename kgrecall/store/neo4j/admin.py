@@ -67,12 +67,12 @@ def export_for_admin(store: GraphStore, folder: str | Path, *, progress: Progres
         names = list(node.properties)
         header = [f"id:ID({label})", *_header(node.properties, names)]
         nodes[label] = _write(folder / f"nodes-{label}.csv", header, label, store.scan_nodes(label, names), progress)
-        arguments.append(f"--nodes={label}=nodes-{label}.csv")
+        arguments.append(f"--nodes={label}=./nodes-{label}.csv")
     for name, edge in schema.edges.items():
         names = list(edge.properties)
         header = [f":START_ID({edge.source})", f":END_ID({edge.target})", *_header(edge.properties, names)]
         edges[name] = _write(folder / f"edges-{name}.csv", header, name, store.scan_edges(name, names), progress)
-        arguments.append(f"--relationships={name}=edges-{name}.csv")
+        arguments.append(f"--relationships={name}=./edges-{name}.csv")
     (folder / "import.args").write_text("\n".join(arguments) + "\n", encoding="utf-8")
     return AdminExport(folder, nodes, edges, tuple(arguments))
 

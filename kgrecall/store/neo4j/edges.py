@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ from kgrecall.errors import NotBuilt, Shown, StoreConflict
 from kgrecall.schema import EdgeTypeSpec
 from kgrecall.store.base import WriteStats
 from kgrecall.store.neo4j import statements as cypher
+from kgrecall.store.neo4j.compare import compare
 from kgrecall.store.neo4j.connection import Run
 from kgrecall.store.neo4j.values import id_list, parameters
 from kgrecall.types import IntArray
@@ -119,17 +119,6 @@ class Pairs:
         ends = {"us": self.us, "vs": self.vs, "s": self.s[chosen].tolist(), "t": self.t[chosen].tolist()}
         return {**ends, **parameters(self.batch.columns, self.rows[chosen])}
 
-    def by_source(self, chosen: IntArray) -> dict[str, list[object]]:
-        """Some of the records, ascending, as one map per source: id of the target -> its records."""
-        codes, first = np.unique(self.s[chosen], return_index=True)
-        at: list[object] = []
-        for start, stop in pairwise([*first.tolist(), len(chosen)]):
-            records: dict[str, list[int]] = {}
-            for k, target in enumerate(self.t[chosen[start:stop]].tolist(), start):
-                records.setdefault(self.vs[target], []).append(k)
-            at.append(records)
-        return {"us": [self.us[code] for code in codes], "at": at, **parameters(self.batch.columns, self.rows[chosen])}
-
 
 @dataclass(frozen=True, slots=True)
 class EdgeWrite:
@@ -148,10 +137,11 @@ class EdgeWrite:
         seq = number * cypher.LANES + lane
         pairs = Pairs.of(self.batch, self.rows)
         no_source, linked = run(cypher.lock_sources(edge_type, spec), us=pairs.us, ours=list(self.ours))[0]
-        (no_target,) = run(cypher.find_targets(spec), vs=pairs.vs)[0]
+        numbers = run(cypher.find_targets(spec), vs=pairs.vs)[0][0]
+        no_target = np.flatnonzero(np.asarray(numbers, np.int64) < 0)
         present = ~np.isin(pairs.s, no_source) & ~np.isin(pairs.t, no_target)
         chosen = np.flatnonzero(present & np.isin(pairs.s, [j for j, _ in linked]))
-        found, changed = self._compare(run, pairs, chosen, linked)
+        found, changed = self._compare(run, pairs, chosen, linked, numbers)
         present[found] = False
         new = np.flatnonzero(present)
         if len(new):
@@ -163,7 +153,9 @@ class EdgeWrite:
             run(cypher.ADVANCE_LANE, lane=lane, number=number)
         return Outcome(seq, written, pairs.sources[no_source], pairs.targets[no_target])
 
-    def _compare(self, run: Run, pairs: Pairs, chosen: IntArray, linked: list[list[int]]) -> tuple[IntArray, IntArray]:
+    def _compare(
+        self, run: Run, pairs: Pairs, chosen: IntArray, linked: list[list[int]], numbers: list[int]
+    ) -> tuple[IntArray, IntArray]:
         """Which of the chosen records are in the database already, and which of them have to change it."""
         if not len(chosen):
             return chosen, chosen
@@ -171,17 +163,26 @@ class EdgeWrite:
         edges[[j for j, _ in linked]] = [count for _, count in linked]
         records = np.bincount(pairs.s[chosen], minlength=len(edges))
         crowded = (edges > _CROWDED * records)[pairs.s[chosen]]
-        edge_type, spec, names = self.batch.edge_type, self.batch.spec, list(self.batch.columns)
-        found, changed = [], []
-        for part, compare, given in (
-            (chosen[crowded], cypher.compare_pairs, pairs.parameters),
-            (chosen[~crowded], cypher.compare_sources, pairs.by_source),
-        ):
-            if len(part):
-                there, differ = run(compare(edge_type, spec, names), **given(part))[0]
-                found.append(part[np.unique(np.asarray(there, np.int64))])
-                changed.append(part[np.unique(np.asarray(differ, np.int64))])
-        return np.concatenate(found), np.concatenate(changed)
+        parts = ((chosen[crowded], self._look_up), (chosen[~crowded], self._read_through))
+        outcomes = [way(run, pairs, part, numbers) for part, way in parts if len(part)]
+        return np.concatenate([found for found, _ in outcomes]), np.concatenate([changed for _, changed in outcomes])
+
+    def _look_up(self, run: Run, pairs: Pairs, part: IntArray, _: list[int]) -> tuple[IntArray, IntArray]:
+        """Pair by pair, on the server: for sources that have many edges beside those asked for."""
+        statement = cypher.compare_pairs(self.batch.edge_type, self.batch.spec, list(self.batch.columns))
+        there, differ = run(statement, **pairs.parameters(part))[0]
+        return part[np.unique(np.asarray(there, np.int64))], part[np.unique(np.asarray(differ, np.int64))]
+
+    def _read_through(self, run: Run, pairs: Pairs, part: IntArray, numbers: list[int]) -> tuple[IntArray, IntArray]:
+        """All edges of the sources, compared here: that costs the server the least."""
+        names = list(self.batch.columns)
+        sources, s = np.unique(pairs.s[part], return_inverse=True)
+        us = [pairs.us[source] for source in sources]
+        rows = run(cypher.read_sources(self.batch.edge_type, self.batch.spec, names), us=us)
+        values = parameters(self.batch.columns, pairs.rows[part])
+        columns = {name: values[cypher.column(name)] for name in names}
+        found, changed = compare(rows, self.batch.spec, (s.tolist(), pairs.t[part].tolist()), numbers, columns)
+        return part[found], part[changed]
 
     def _create(self, run: Run, pairs: Pairs, new: IntArray, seq: int) -> None:
         statement = cypher.create_edges(self.batch.edge_type, self.batch.spec, list(self.batch.columns))

@@ -113,10 +113,10 @@ def lock_sources(edge_type: str, spec: EdgeTypeSpec) -> str:
 
 
 def find_targets(spec: EdgeTypeSpec) -> str:
-    """-> positions of the absent targets."""
+    """-> the internal number of each target, -1 for an absent one; it means nothing after the transaction."""
     return (
-        f"UNWIND range(0, size($vs) - 1) AS j OPTIONAL MATCH (v:{quoted(spec.target)} {{id: $vs[j]}})"
-        " RETURN collect(CASE WHEN v IS NULL THEN j END) AS absent"
+        f"UNWIND $vs AS id OPTIONAL MATCH (v:{quoted(spec.target)} {{id: id}})"
+        " RETURN collect(CASE WHEN v IS NULL THEN -1 ELSE id(v) END) AS numbers"
     )
 
 
@@ -129,15 +129,13 @@ def compare_pairs(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str])
     return f"{_pairs(spec)} MATCH (u)-[r:{quoted(edge_type)}]->(v){_where_key(spec)}{_found(spec, properties)}"
 
 
-def compare_sources(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
-    """As :func:`compare_pairs`, by one pass over the edges of each source ``$us[j]``.
-
-    ``$at[j][id]`` lists its records that go to that target.
-    """
+def read_sources(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
+    """-> position of the source, internal numbers of the targets of its edges, one list per property."""
+    columns = "".join(f", [r IN rs | r.{quoted(p)}]" for p in properties)
     return (
         f"UNWIND range(0, size($us) - 1) AS j MATCH (u:{quoted(spec.source)} {{id: $us[j]}})"
-        f"-[r:{quoted(edge_type)}]->(v:{quoted(spec.target)}) WITH r, $at[j][v.id] AS ks WHERE ks IS NOT NULL"
-        f" UNWIND ks AS k WITH r, k{_where_key(spec)}{_found(spec, properties)}"
+        f"-[r:{quoted(edge_type)}]->(v:{quoted(spec.target)}) WITH j, collect(id(v)) AS vs, collect(r) AS rs"
+        f" RETURN j, vs{columns}"
     )
 
 

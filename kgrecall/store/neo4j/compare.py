@@ -1,0 +1,64 @@
+"""Which records of a transaction are in the database already, and which of them differ from what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrecall.schema import EdgeTypeSpec
+from kgrecall.store.neo4j.connection import Row
+from kgrecall.types import IntArray
+
+
+def compare(
+    rows: Iterable[Row],
+    spec: EdgeTypeSpec,
+    ends: tuple[Sequence[int], Sequence[int]],
+    numbers: Sequence[int],
+    columns: Mapping[str, Sequence[Any]],
+) -> tuple[IntArray, IntArray]:
+    """Compare records with the stored edges of their sources.
+
+    Two nulls are the same. A record that is older than its edge (by the relation's time property) does not change it.
+
+    Args:
+        rows: position of a source, internal numbers of the targets of its edges, one list per property of ``columns``.
+        ends: per record, positions of its source and its target.
+        numbers: internal number of each target; -1 for an absent one.
+        columns: property -> value per record; distinct records differ in their ends or in the key of the relation.
+
+    Returns positions of the records that are there, and of those among them that differ; int64, ascending.
+    """
+    names = list(columns)
+    keys = [names.index(name) for name in spec.edge_key]
+    values = [i for i, name in enumerate(names) if name not in spec.edge_key]
+    clock = names.index(spec.time) if spec.time in names and spec.time not in spec.edge_key else None
+    records = list(zip(*columns.values(), strict=True)) if columns else [()] * len(ends[0])
+    sources, targets = ends
+    wanted = {
+        (s, numbers[t], *(_plain(record[i]) for i in keys)): k
+        for k, (s, t, record) in enumerate(zip(sources, targets, records, strict=True))
+    }
+    found, changed = set(), set()
+    for j, far, *lists in rows:
+        stored = list(zip(*lists, strict=True)) if lists else [()] * len(far)
+        for number, edge in zip(far, stored, strict=True):
+            k = wanted.get((j, number, *(_plain(edge[i]) for i in keys)))
+            if k is None:
+                continue
+            found.add(k)
+            record = records[k]
+            if any(edge[i] != record[i] for i in values) and (clock is None or _not_older(record[clock], edge[clock])):
+                changed.add(k)
+    return np.array(sorted(found), np.int64), np.array(sorted(changed), np.int64)
+
+
+def _not_older(given: Any, stored: Any) -> bool:
+    return stored is None or (given is not None and given >= stored)
+
+
+def _plain(value: Any) -> Any:
+    """A value that can stand in a key."""
+    return tuple(value) if isinstance(value, list) else value
