@@ -16,6 +16,9 @@ BENCHMARK = "gate"
 WITHOUT_MODEL = ("item_knn", "attributes", "neighbors", "text", "content", "popularity")
 """Channels of a build that needs no training: what a build of each arm can afford on two cores."""
 
+LEAST_SHARE = 0.01
+"""Relations with fewer edges than this share of the largest one's are measured, but not recorded."""
+
 
 def main() -> None:
     options = _options()
@@ -55,7 +58,10 @@ def record_report(task: Task, report: GateReport, cost: Cost, seed: int, channel
                     peak_mb=cost.peak_mb,
                     config={**config, "users": worth.num_users, **extra},
                 )
+    most = max((relation.num_edges for relation in report.relations), default=0)
     for relation in report.relations:
+        if relation.num_edges < LEAST_SHARE * most:
+            continue
         for what, found in (("alone", relation.alone), ("lost without", relation.lost)):
             for question, difference in found.items():
                 record(
