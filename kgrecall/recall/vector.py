@@ -59,9 +59,15 @@ class VectorChannel:
         known = np.flatnonzero((queries.user_pos >= 0) & (queries.user_pos < len(self._embeddings.users)))
         vectors = np.zeros((len(queries), self._embeddings.dim), np.float32)
         vectors[known] = self._embeddings.users[queries.user_pos[known]]
-        for i in np.flatnonzero(~vectors.any(axis=1)).tolist():
+        for i in np.flatnonzero(~_usable(vectors)).tolist():
             vectors[i] = history_sums(self._embeddings.item_inputs, queries.rows(i, i + 1))[0]
         return vectors
+
+
+def _usable(vectors: FloatArray) -> BoolArray:
+    """Rows that point somewhere: bool (n,), False for zero rows and for rows that are not finite."""
+    squared = np.einsum("ij,ij->i", vectors, vectors)
+    return np.asarray((squared > 0) & np.isfinite(squared), np.bool_)
 
 
 def falls_without(item_vectors: FloatArray, query: QueryBatch, target: FloatArray, score: float) -> tuple[PosArray, FloatArray]:
@@ -92,9 +98,9 @@ def history_sums(item_vectors: FloatArray, queries: QueryBatch) -> FloatArray:
 
 
 def normalised(vectors: FloatArray) -> FloatArray:
-    """Rows scaled to length 1; zero rows stay zero."""
+    """Rows scaled to length 1; zero rows, and rows that are not finite, stay as they are."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32, copy=False)
+    return (vectors / np.where((lengths > 0) & np.isfinite(lengths), lengths, 1)[:, None]).astype(np.float32, copy=False)
 
 
 def check_index(index: VectorIndex, vectors: FloatArray) -> None:
@@ -111,7 +117,7 @@ def check_index(index: VectorIndex, vectors: FloatArray) -> None:
 def search_eligible(
     index: VectorIndex, vectors: FloatArray, queries: QueryBatch, k: int, served: BoolArray | None = None
 ) -> Hits:
-    """The k nearest eligible items of each query with a vector; a zero vector has no hits.
+    """The k nearest eligible items of each query with a vector; a zero vector, and one that is not finite, has no hits.
 
     Queries with few excluded items are searched together for ``k + excluded`` items; one with many has a mask of its own.
 
@@ -119,7 +125,7 @@ def search_eligible(
     """
     hits = Hits.empty(len(queries), k)
     mask = _both(queries.mask, served)
-    asked = vectors.any(axis=1)
+    asked = _usable(vectors)
     counts = np.diff(queries.exclude_indptr)
     together = np.flatnonzero(asked & (counts <= _MANY_EXCLUDED))
     if len(together):
