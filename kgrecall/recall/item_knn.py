@@ -18,6 +18,8 @@ from kgrecall.types import FloatArray, Interactions, PosArray, Progress, no_prog
 CO_CHOSEN = "CO_CHOSEN"
 """The relation of evidence between two items that the same users chose."""
 
+MAX_PER_USER = 5000
+
 
 class ItemKnnConfig(Settings):
     """``W = D_i^-b (X^T D_u^-a X) D_i^-c``, zero diagonal, the k largest entries of each row.
@@ -41,9 +43,12 @@ class ItemKnnConfig(Settings):
 def build_item_knn(
     interactions: Interactions, config: ItemKnnConfig | None = None, *, progress: Progress = no_progress
 ) -> Matrix:
-    """The item-item similarity of a set of interactions, float32 (num_items, num_items), row = history item."""
+    """The item-item similarity of a set of interactions, float32 (num_items, num_items), row = history item.
+
+    Work grows with the square of what one user chose: only the newest :data:`MAX_PER_USER` events of each user count.
+    """
     config = config or ItemKnnConfig()
-    by_item = transposed(interaction_matrix(interactions, config.values))
+    by_item = transposed(interaction_matrix(newest_of_each_user(interactions, MAX_PER_USER), config.values))
     return cooccurrence(
         by_item,
         column_norm=config.a,
@@ -53,6 +58,17 @@ def build_item_knn(
         stage="item-kNN",
         progress=progress,
     )
+
+
+def newest_of_each_user(interactions: Interactions, limit: int) -> Interactions:
+    """At most ``limit`` events of each user, the newest (without times the last ones), in their order."""
+    counts = np.bincount(interactions.user_pos, minlength=1)
+    if counts.max() <= limit:
+        return interactions
+    time = np.zeros(len(interactions), np.int64) if interactions.time is None else interactions.time
+    order = np.lexsort((time, interactions.user_pos))
+    left = np.cumsum(counts)[interactions.user_pos[order]] - np.arange(len(order))
+    return interactions.take(np.sort(order[left <= limit]))
 
 
 def interaction_matrix(interactions: Interactions, values: Literal["binary", "log", "raw"] = "binary") -> Matrix:

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from kgrecall.errors import ShapeError
 from kgrecall.recall.base import QueryBatch
 from kgrecall.recall.cooccurrence import cooccurrence
-from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
+from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix, newest_of_each_user
 from kgrecall.types import Interactions
 
 
@@ -105,3 +105,13 @@ def test_evidence_names_the_history_item_with_its_share() -> None:
 def test_a_similarity_that_is_not_square_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"square.*got \(2, 3\)"):
         ItemKnnChannel(csr_array(np.zeros((2, 3))))
+
+
+def test_only_the_newest_events_of_a_user_count() -> None:
+    user, item = np.array([1, 0, 1, 1, 0, 1]), np.array([0, 1, 2, 3, 4, 5])
+    events = Interactions(user, item, np.ones(6, np.float32), np.array([9, 5, 1, 3, 2, 4]), 2, 6)
+    assert newest_of_each_user(events, 4) is events
+    kept = newest_of_each_user(events, 2)
+    assert list(zip(kept.user_pos.tolist(), kept.item_pos.tolist(), strict=True)) == [(1, 0), (0, 1), (0, 4), (1, 5)]
+    untimed = Interactions(user, item, np.ones(6, np.float32), None, 2, 6)
+    assert newest_of_each_user(untimed, 1).item_pos.tolist() == [4, 5]
