@@ -19,11 +19,19 @@ def test_the_ten_lines_run_as_they_stand(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("KGRECALL_CACHE", str(tmp_path / "cache"))
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     assert len([line for line in code.splitlines() if line and not line.startswith((" ", "import"))]) <= 10
+    questions = re.findall(r"\| `(kg\.Query\(.*?\))` \| (hot|warm|cold): ([i0-9 ]+) \|", TEXT)
+    assert len(questions) >= 13
+    code += "".join(f"\nfound = engine.recall({query})\nprint('answer', found.served, len(found))" for query, _, _ in questions)
+    (plan,) = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
+    code += f"\nprint('plan', len(engine.recall(kg.Query(user_id='u042', k=10, plan={plan})).trace))"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert len([line for line in lines if re.match(r"i\d{3} ", line)]) == 5
     assert any(line.startswith("You ") for line in lines), "no explanation"
+    answers = [line for line in lines if line.startswith("answer ")]
+    assert answers == [f"answer {served} {len(ids.split())}" for _, served, ids in questions]
+    assert lines[-1] == "plan 6"
 
 
 def test_every_command_it_names_exists() -> None:
