@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -94,6 +95,16 @@ class TestRefusals:
 
     def test_a_wrong_password(self, neo4j_server: LocalServer) -> None:
         self.check(neo4j_server.uri, StoreUnavailable, "KGRECALL_NEO4J_PASSWORD", "somebody", "sesame-open")
+
+    def test_no_log_shows_a_password(self, neo4j_server: LocalServer, caplog: pytest.LogCaptureFixture) -> None:
+        """Not even the driver's own, at its most talkative."""
+        caplog.set_level(logging.DEBUG)
+        with pytest.raises(StoreUnavailable):
+            Neo4jStore.connect(neo4j_server.uri, "somebody", "sesame-open", config=Neo4jConfig(patience=0))
+        Neo4jStore.connect(neo4j_server.uri, neo4j_server.user, neo4j_server.password).close()
+        assert "neo4j" in {record.name.partition(".")[0] for record in caplog.records}
+        assert "sesame-open" not in caplog.text
+        assert neo4j_server.password not in caplog.text
 
     def test_a_wrong_database(self, neo4j_server: LocalServer) -> None:
         login = (neo4j_server.user, neo4j_server.password)
