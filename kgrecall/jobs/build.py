@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +23,28 @@ from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import ArtifactWriter
 from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.jobs.auto import plan_within
-from kgrecall.jobs.build_config import BuildConfig, TrendConfig
+from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.choices import Validation
+from kgrecall.jobs.chosen import Chosen, choose_settings, learn_behaviour, prior
 from kgrecall.jobs.content_part import ContentPart
 from kgrecall.jobs.encoders import open_encoder
-from kgrecall.jobs.folds import Fold, timed
+from kgrecall.jobs.folds import Fold
 from kgrecall.jobs.ingredients import Ingredients, save
 from kgrecall.jobs.serve import assemble
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.trainer import TrainedModel, train
 from kgrecall.recall.attributes import AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Naming
-from kgrecall.recall.ease import EaseConfig, build_ease
 from kgrecall.recall.fusion_weights import FittedFusion
-from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
+from kgrecall.recall.item_knn import build_item_knn
 from kgrecall.recall.node_space import NodeSpace, NodeSpaceConfig, build_node_space
-from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
+from kgrecall.recall.popularity import item_popularity
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.store.base import GraphStore
 from kgrecall.types import FloatArray, Interactions, Progress, no_progress
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """The settings that won on validation."""
-
-    item_knn: ItemKnnConfig
-    ease: EaseConfig | None
-    trend: TrendConfig | None
-    history_half_life: float | None
-    popularity_half_life: float | None
 
 
 def build(
@@ -155,7 +144,8 @@ class _Build:
     def run(self, writer: ArtifactWriter) -> BuildReport:
         config = self.config
         texts, encoded, cached = self._texts()
-        chosen = self._choose()
+        with self._stage("choose"):
+            chosen = choose_settings(config, self.validation, self.events, self.channels, seed=self.seed)
         trials = [self._trial(fold, texts, chosen) for fold in self.validation.folds]
         fusion, fitted = self._fuse([ingredients for ingredients, _ in trials])
         models = [model for _, model in trials if model is not None]
@@ -194,33 +184,7 @@ class _Build:
             found = encode_cached(encoder, texts, self.cache, self.progress)
         return found.vectors, found.encoded, found.hits
 
-    def _choose(self) -> _Chosen:
-        """Settings of single channels, one after the other: trying all combinations would only fit the noise better."""
-        config, choose, now = self.config, self.validation.choose, timed(self.events)
-        with self._stage("choose"):
-            popularity = choose(
-                config.popularity_half_lives if now else (None,),
-                lambda events, days: PopularityChannel(item_popularity(events, half_life_days=days)),
-            )
-            knn = choose(config.item_knn, lambda events, setting: ItemKnnChannel(build_item_knn(events, setting)))
-            trend = choose(
-                config.trends if now else (None,),
-                lambda events, setting: ItemKnnChannel(build_item_knn(events, knn), prior=_prior(events, setting)),
-            )
-            half_life = choose(
-                config.history_half_lives if now else (None,),
-                lambda events, items: ItemKnnChannel(build_item_knn(events, knn), half_life=items, prior=_prior(events, trend)),
-            )
-            ease = self._choose_ease(trend) if "ease" in self.channels else None
-        return _Chosen(knn, ease, trend, half_life, popularity)
-
-    def _choose_ease(self, trend: TrendConfig | None) -> EaseConfig:
-        return self.validation.choose(
-            self.config.ease,
-            lambda events, setting: ItemKnnChannel(build_ease(events, setting), prior=_prior(events, trend)),
-        )
-
-    def _trial(self, fold: Fold, texts: FloatArray | None, chosen: _Chosen) -> tuple[Ingredients, TrainedModel | None]:
+    def _trial(self, fold: Fold, texts: FloatArray | None, chosen: Chosen) -> tuple[Ingredients, TrainedModel | None]:
         """Everything from the training part of a fold alone: what validation is asked of."""
         snapshot = self.snapshot.with_interactions(fold.train)
         return self._ingredients(snapshot, fold.train, texts, chosen, valid=fold.truth)
@@ -247,7 +211,7 @@ class _Build:
         snapshot: GraphSnapshot,
         events: Interactions,
         texts: FloatArray | None,
-        chosen: _Chosen,
+        chosen: Chosen,
         *,
         epochs: int | None = None,
         valid: Interactions | None = None,
@@ -261,7 +225,7 @@ class _Build:
             space = build_node_space(knowledge, NodeSpaceConfig(**_shared_settings(config.attributes)), naming)
             attributes = build_attribute_similarity(space, config.attributes, progress=self.progress) if knowledge else None
             similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
-            ease = build_ease(events, chosen.ease) if chosen.ease else None
+            behaviour = learn_behaviour(events, chosen, config.index, seed=self.seed)
             popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
             content = self._content(events, space, texts) if "content" in self.channels else None
         embeddings = model.embeddings if model else None
@@ -270,7 +234,6 @@ class _Build:
                 snapshot=snapshot,
                 popularity=popularity,
                 item_knn=similarity,
-                ease=ease,
                 attributes=attributes,
                 texts=texts,
                 embeddings=embeddings,
@@ -279,9 +242,10 @@ class _Build:
                 node_space=NodeSpaceConfig(**_shared_settings(config.attributes)),
                 neighbors=config.neighbors,
                 pagerank=config.pagerank,
-                prior=_prior(events, chosen.trend),
+                prior=prior(events, chosen.trend),
                 half_life=chosen.history_half_life,
                 content=content,
+                behaviour=behaviour,
             ), model
 
     def _content(self, events: Interactions, space: NodeSpace, texts: FloatArray | None) -> ContentPart | None:
@@ -327,12 +291,6 @@ class _Build:
 def _shared_settings(config: AttributesConfig) -> dict[str, Any]:
     """The part of the settings that says which shared nodes count."""
     return config.model_dump(include=set(NodeSpaceConfig.model_fields))
-
-
-def _prior(events: Interactions, trend: TrendConfig | None) -> FloatArray | None:
-    if trend is None:
-        return None
-    return item_trend(events, half_life_days=trend.half_life_days, exponent=trend.exponent)
 
 
 def _plain(value: Any) -> Any:

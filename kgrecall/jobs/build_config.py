@@ -14,13 +14,20 @@ from kgrecall.recall.attributes import AttributesConfig
 from kgrecall.recall.content import ContentConfig
 from kgrecall.recall.ease import EaseConfig, check_ease_fits
 from kgrecall.recall.engine import EngineConfig
+from kgrecall.recall.factors import FactorsConfig
 from kgrecall.recall.item_knn import ItemKnnConfig
 from kgrecall.recall.neighbors import NeighborsConfig
 from kgrecall.recall.pagerank import PageRankConfig
 from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.sequence import SequenceConfig
+from kgrecall.recall.user_knn import UserKnnConfig
 from kgrecall.settings import Settings
 
 _NORMS = ((0.0, 0.5, 0.5), (0.25, 0.5, 0.2), (0.5, 0.5, 0.3), (0.5, 0.5, 0.1), (0.75, 0.5, 0.1), (0.75, 0.3, 0.0))
+
+_PEOPLE = ((0.5, 0.0, 100), (0.5, 0.2, 1000), (0.75, 0.2, 100), (0.75, 0.2, 1000))
+_ORDERS = ((30, 0.93, 3.0), (30, 0.93, 10.0), (100, 0.97, 3.0), (5, 0.7, 1.0))
+_PULLS = ((0.1, 0.01), (0.05, 0.02), (0.1, 0.003), (0.02, 0.005))
 
 
 class TrendConfig(Settings):
@@ -52,15 +59,25 @@ class BuildConfig(Settings):
     model: ModelConfig = ModelConfig()
     item_knn: tuple[ItemKnnConfig, ...] = Field(default=tuple(ItemKnnConfig(a=a, b=b, c=c) for a, b, c in _NORMS), min_length=1)
     ease: tuple[EaseConfig, ...] = Field(
-        default=tuple(EaseConfig(l2=l2, max_memory_gb=1.0) for l2 in (200, 500, 1000)), min_length=1
+        default=tuple(EaseConfig(l2=l2, max_memory_gb=1.0) for l2 in (200, 500, 1000, 2000)), min_length=1
     )
     """The default memory is enough for 12,900 items, at 26 CPU seconds a setting."""
+    user_knn: tuple[UserKnnConfig, ...] = Field(
+        default=tuple(UserKnnConfig(a=a, q=q, k=k) for a, q, k in _PEOPLE), min_length=1
+    )
+    sequence: tuple[SequenceConfig, ...] = Field(
+        default=tuple(SequenceConfig(window=w, decay=d, half_life=h) for w, d, h in _ORDERS), min_length=1
+    )
+    """Only where events have times."""
+    factors: tuple[FactorsConfig, ...] = Field(
+        default=tuple(FactorsConfig(unobserved=u, regularization=r) for u, r in _PULLS), min_length=1
+    )
     history_half_lives: tuple[float | None, ...] = Field(default=(None, 5.0, 20.0, 80.0), min_length=1)
     """item_knn: a history item's vote halves with so many newer ones; None: all vote alike."""
     popularity_half_lives: tuple[float | None, ...] = Field(default=(None, 7.0, 30.0, 120.0), min_length=1)
     """popularity: an event's worth halves in so many days; None: it never does. Only None without times."""
     trends: tuple[TrendConfig | None, ...] = Field(default=_TRENDS, min_length=1)
-    """item_knn, ease, attributes, neighbors, pagerank: prefer what is chosen now; None: do not. Only None without times."""
+    """The channels that sum over items or people: prefer what is chosen now; None: do not. Only None without times."""
     attributes: AttributesConfig = AttributesConfig()
     content: ContentConfig = ContentConfig()
     neighbors: NeighborsConfig = NeighborsConfig()

@@ -15,6 +15,7 @@ from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
 from kgrecall.jobs.audience_part import AudiencePart
+from kgrecall.jobs.behaviour_part import BehaviourPart
 from kgrecall.jobs.content_part import ContentPart
 from kgrecall.recall.attributes import AttributesChannel
 from kgrecall.recall.base import Channel, Naming
@@ -29,7 +30,19 @@ from kgrecall.recall.text import TextChannel
 from kgrecall.recall.vector import VectorChannel
 from kgrecall.types import Embeddings, FloatArray
 
-CHANNELS = ("vector", "item_knn", "ease", "attributes", "neighbors", "pagerank", "text", "popularity")
+CHANNELS = (
+    "vector",
+    "factors",
+    "item_knn",
+    "user_knn",
+    "sequence",
+    "ease",
+    "attributes",
+    "neighbors",
+    "pagerank",
+    "text",
+    "popularity",
+)
 """The channels of a build, in the order in which answers show them."""
 CHANNELS_BY_NAME = ("content",)
 """Channels that are built only where ``BuildConfig.channels`` names them."""
@@ -39,16 +52,15 @@ CHANNELS_BY_NAME = ("content",)
 class Ingredients:
     """The arrays of one catalogue.
 
-    Shapes: ``popularity`` float32 (num_items,); ``item_knn``, ``ease`` and ``attributes`` csr float32 (num_items, num_items),
+    Shapes: ``popularity`` float32 (num_items,); ``item_knn`` and ``attributes`` csr float32 (num_items, num_items),
     row = history item; ``texts`` float32 (num_items, text_dim) or None. ``attributes`` is None without item knowledge,
-    ``ease`` and ``embeddings`` when the channels ``ease`` and ``vector`` were not asked for. ``prior`` float32 (num_items,)
+    ``embeddings`` when the channel ``vector`` was not asked for. ``prior`` float32 (num_items,)
     multiplies the scores of the sparse channels. ``audience`` is None while only channels are compared.
     """
 
     snapshot: GraphSnapshot
     popularity: FloatArray
     item_knn: sparse.csr_array
-    ease: sparse.csr_array | None
     attributes: sparse.csr_array | None
     texts: FloatArray | None
     embeddings: Embeddings | None
@@ -57,6 +69,7 @@ class Ingredients:
     node_space: NodeSpaceConfig
     neighbors: NeighborsConfig
     pagerank: PageRankConfig
+    behaviour: BehaviourPart
     prior: FloatArray | None = None
     half_life: float | None = None
     audience: AudiencePart | None = None
@@ -109,13 +122,13 @@ class Ingredients:
         makers: dict[str, Callable[[], Channel | None]] = {
             "vector": self._vector,
             "item_knn": lambda: ItemKnnChannel(self.item_knn, naming=self.naming, half_life=self.half_life, prior=self.prior),
-            "ease": self._ease,
             "attributes": self._attributes,
             "neighbors": self._neighbors,
             "pagerank": self._pagerank,
             "text": self._text,
             "content": lambda: None if self.content is None else self.content.channel(self.naming),
             "popularity": lambda: PopularityChannel(self.popularity, naming=self.naming),
+            **self.behaviour.makers(lambda: self.histories, self.naming, self.prior),
         }
         return makers[name]()
 
@@ -123,9 +136,6 @@ class Ingredients:
         if self.embeddings is None or self.item_index is None:
             return None
         return VectorChannel(self.item_index, self.embeddings, naming=self.naming)
-
-    def _ease(self) -> Channel | None:
-        return None if self.ease is None else ItemKnnChannel(self.ease, name="ease", naming=self.naming, prior=self.prior)
 
     def _attributes(self) -> Channel | None:
         return None if self.attributes is None else AttributesChannel(self.attributes, self.knowledge_space, prior=self.prior)
@@ -144,10 +154,7 @@ class Ingredients:
 
     def _chosen_by(self) -> sparse.csr_array:
         """Who chose each item: float32 (num_items, num_users), 1 per pair."""
-        rows = self.histories
-        ones = np.ones(len(rows.item_pos), np.float32)
-        matrix = sparse.csr_array((ones, rows.item_pos, rows.indptr), shape=(rows.num_users, rows.num_items))
-        return sparse.csr_array(matrix.T)
+        return sparse.csr_array(self.histories.incidence().T)
 
 
 def _without_hubs(part: Incidence, limit: float) -> Incidence:
@@ -163,8 +170,7 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
     ingredients.snapshot.save(writer.folder / "snapshot")
     writer.array("popularity", ingredients.popularity)
     writer.matrix("item_knn", ingredients.item_knn)
-    if ingredients.ease is not None:
-        writer.matrix("ease", ingredients.ease)
+    ingredients.behaviour.save(writer)
     if ingredients.prior is not None:
         writer.array("prior", ingredients.prior)
     if ingredients.attributes is not None:
@@ -196,7 +202,6 @@ def load(artifact: Artifact) -> Ingredients:
         snapshot=GraphSnapshot.load(artifact.path("snapshot"), verify=False),
         popularity=artifact.array("popularity"),
         item_knn=artifact.matrix("item_knn"),
-        ease=artifact.matrix("ease") if artifact.has("ease.data.npy") else None,
         attributes=artifact.matrix("attributes") if artifact.has("attributes.data.npy") else None,
         texts=artifact.array("texts") if texts else None,
         embeddings=Embeddings(*(artifact.array(f"embeddings.{n}") for n in ("users", "items", "item_inputs")))
@@ -210,5 +215,6 @@ def load(artifact: Artifact) -> Ingredients:
         prior=artifact.array("prior") if artifact.has("prior.npy") else None,
         half_life=settings["half_life"],
         content=ContentPart.load(artifact),
+        behaviour=BehaviourPart.load(artifact),
         audience=AudiencePart.load(artifact) if "audience" in artifact.manifest else None,
     )

@@ -19,8 +19,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kgrecall.graph.singular import item_factors
 from kgrecall.model.gcn import Adjacencies, RelationConv, csr_array
-from kgrecall.model.initial import item_factors
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.modality import ModalityFusion
 from kgrecall.model.relations import relation_matrices

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 
 from kgrecall.errors import ShapeError, Shown
 from kgrecall.types import FloatArray, IntArray, Interactions, PosArray
@@ -62,6 +63,11 @@ class Histories:
         """Items (oldest first) and weights of one user, as plain views."""
         part = slice(int(self.indptr[user_pos]), int(self.indptr[user_pos + 1]))
         return np.asarray(self.item_pos[part]), np.asarray(self.weight[part])
+
+    def incidence(self) -> sp.csr_array[Any, tuple[int, int]]:
+        """Who chose what: float32 (num_users, num_items), 1 per pair, rows in the order of the histories."""
+        ones = np.ones(len(self.item_pos), np.float32)
+        return sp.csr_array((ones, np.asarray(self.item_pos), self.indptr), shape=(self.num_users, self.num_items))
 
     def popularity(self) -> FloatArray:
         """Users per item, float32 (num_items,)."""

@@ -129,8 +129,8 @@ def test_ease_and_pagerank_are_served_as_they_were_configured(shop_snapshot: Gra
     loaded = load(Artifact(tmp_path))
     assert loaded.pagerank == pagerank
     assert report.chosen["ease"]["l2"] == 50
-    assert loaded.ease is not None
-    assert (loaded.ease != build_ease(shop_snapshot.interactions(), config.ease[0])).nnz == 0
+    assert loaded.behaviour.ease is not None
+    assert (loaded.behaviour.ease != build_ease(shop_snapshot.interactions(), config.ease[0])).nnz == 0
     answer = load_engine(tmp_path).recall(Query(user_id="u003", k=10))
     assert set(answer.channel_scores) == {"ease", "pagerank"}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from kgrecall.model.initial import item_factors, normalised
+from kgrecall.graph.singular import item_factors, normalised
 from kgrecall.model.ridge import ItemFeatures, ridge
 
 

@@ -1,4 +1,4 @@
-"""Where training starts: the leading singular vectors of the normalised interaction matrix."""
+"""The leading singular vectors of the degree-normalised interaction matrix: where factor models start."""
 
 from __future__ import annotations
 

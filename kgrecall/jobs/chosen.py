@@ -1,0 +1,126 @@
+"""Settings of single channels, chosen one after the other: trying all combinations would only fit the noise better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kgrecall.index.base import ExactIndex
+from kgrecall.index.faiss_config import FaissConfig
+from kgrecall.jobs.behaviour_part import BehaviourPart
+from kgrecall.jobs.build_config import BuildConfig, TrendConfig
+from kgrecall.jobs.choices import Validation
+from kgrecall.jobs.folds import timed
+from kgrecall.recall.ease import EaseConfig, build_ease
+from kgrecall.recall.factors import FactorsConfig, build_factors
+from kgrecall.recall.folded import FactorsChannel
+from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
+from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
+from kgrecall.recall.sequence import SequenceConfig, build_sequence
+from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
+from kgrecall.types import FloatArray, Interactions
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The settings that won; None for a channel that was not asked for, and for what needs times without them."""
+
+    item_knn: ItemKnnConfig
+    trend: TrendConfig | None
+    history_half_life: float | None
+    popularity_half_life: float | None
+    ease: EaseConfig | None = None
+    user_knn: UserKnnConfig | None = None
+    sequence: SequenceConfig | None = None
+    factors: FactorsConfig | None = None
+
+
+def choose_settings(
+    config: BuildConfig, validation: Validation, events: Interactions, channels: tuple[str, ...], *, seed: int
+) -> Chosen:
+    """The best of each field of the configuration that holds several settings.
+
+    Args:
+        events: all of them; whether they can be cut in time decides what is tried.
+        channels: only these are worth trying anything for.
+    """
+    return _Chooser(config, validation, timed(events), channels, seed).run()
+
+
+@dataclass(frozen=True)
+class _Chooser:
+    config: BuildConfig
+    validation: Validation
+    timed: bool
+    channels: tuple[str, ...]
+    seed: int
+
+    def run(self) -> Chosen:
+        knn = self.validation.choose(self.config.item_knn, lambda e, s: ItemKnnChannel(build_item_knn(e, s)))
+        trend = self._trend(knn)
+        return Chosen(
+            item_knn=knn,
+            trend=trend,
+            history_half_life=self._history_half_life(knn, trend),
+            popularity_half_life=self._popularity_half_life(),
+            ease=self._ease(trend) if "ease" in self.channels else None,
+            user_knn=self._user_knn(trend) if "user_knn" in self.channels else None,
+            sequence=self._sequence(trend) if "sequence" in self.channels and self.timed else None,
+            factors=self._factors() if "factors" in self.channels else None,
+        )
+
+    def _trend(self, knn: ItemKnnConfig) -> TrendConfig | None:
+        settings = self.config.trends if self.timed else (None,)
+        return self.validation.choose(settings, lambda e, s: ItemKnnChannel(build_item_knn(e, knn), prior=prior(e, s)))
+
+    def _history_half_life(self, knn: ItemKnnConfig, trend: TrendConfig | None) -> float | None:
+        return self.validation.choose(
+            self.config.history_half_lives if self.timed else (None,),
+            lambda e, items: ItemKnnChannel(build_item_knn(e, knn), half_life=items, prior=prior(e, trend)),
+        )
+
+    def _popularity_half_life(self) -> float | None:
+        return self.validation.choose(
+            self.config.popularity_half_lives if self.timed else (None,),
+            lambda e, days: PopularityChannel(item_popularity(e, half_life_days=days)),
+        )
+
+    def _ease(self, trend: TrendConfig | None) -> EaseConfig:
+        return self.validation.choose(self.config.ease, lambda e, s: ItemKnnChannel(build_ease(e, s), prior=prior(e, trend)))
+
+    def _user_knn(self, trend: TrendConfig | None) -> UserKnnConfig:
+        return self.validation.choose(
+            self.config.user_knn, lambda e, s: UserKnnChannel(interaction_matrix(e), s, prior=prior(e, trend))
+        )
+
+    def _sequence(self, trend: TrendConfig | None) -> SequenceConfig:
+        return self.validation.choose(
+            self.config.sequence,
+            lambda e, s: ItemKnnChannel(build_sequence(e, s), half_life=s.half_life, prior=prior(e, trend)),
+        )
+
+    def _factors(self) -> FactorsConfig:
+        def channel(events: Interactions, setting: FactorsConfig) -> FactorsChannel:
+            factors = build_factors(events, setting, seed=self.seed)
+            return FactorsChannel(ExactIndex(factors.items), factors)
+
+        return self.validation.choose(self.config.factors, channel)
+
+
+def prior(events: Interactions, trend: TrendConfig | None) -> FloatArray | None:
+    """What the personal channels multiply a candidate's score by, float32 (num_items,)."""
+    if trend is None:
+        return None
+    return item_trend(events, half_life_days=trend.half_life_days, exponent=trend.exponent)
+
+
+def learn_behaviour(events: Interactions, chosen: Chosen, index: FaissConfig, *, seed: int) -> BehaviourPart:
+    """What the channels of behaviour hold at the chosen settings."""
+    return BehaviourPart.of(
+        events,
+        index,
+        ease=chosen.ease,
+        user_knn=chosen.user_knn,
+        sequence=chosen.sequence,
+        factors=chosen.factors,
+        seed=seed,
+    )
