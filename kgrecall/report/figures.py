@@ -122,7 +122,7 @@ def draw_attribution(
             part = np.where(np.sign(values) == sign, values, 0)
             axes.barh(range(len(shown)), part, left=end.copy(), color=_PALETTE[i % len(_PALETTE)], height=0.7)
             end += part
-        axes.barh([], [], color=_PALETTE[i % len(_PALETTE)], label=channel)
+        axes.scatter([], [], color=_PALETTE[i % len(_PALETTE)], marker="s", label=channel)
     axes.set_yticks(range(len(shown)), [textwrap.shorten((names or {}).get(s) or s, 38) for s in shown])
     axes.axvline(0, color=_EMPHASIS, lw=0.6)
     axes.set_xlabel("adds to the score")
@@ -177,7 +177,7 @@ def draw_graph(graph: nx.Graph, *, title: str = "") -> Figure:
         axes.scatter([], [], color=colours[label], label=label)
     axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=max(len(labels), 1))
     axes.set_title(title, fontsize=10, loc="left")
-    axes.margins(0.12)
+    axes.margins(0.12, 0.3)  # names of two lines stand below the lowest node
     axes.axis("off")
     return figure
 

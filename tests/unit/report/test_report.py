@@ -95,3 +95,4 @@ def test_an_attribution_is_drawn_to_both_sides() -> None:
     ends = sorted({round(bar.get_x() + bar.get_width(), 6) for bar in axes.patches if bar.get_width()})
     assert ends == [-0.1, 0.1, 0.2, 0.3]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["item_knn", "text"]
+    assert len({tuple(handle.get_facecolor()[0]) for handle in axes.get_legend().legend_handles}) == 2
