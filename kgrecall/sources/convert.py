@@ -59,7 +59,7 @@ def convert_ids(array: pa.Array, *, null_values: Sequence[str] = ("",), prefix: 
     missing = positions(_blank(ids)) if types.is_string(cells.values.type) else positions(ids.is_null())
     for found in cells.problems.values():
         missing = np.setdiff1d(missing, found)
-    too_long = _longer(ids, MAX_ID_BYTES)
+    too_long = _longer(ids, MAX_ID_BYTES) if types.is_string(cells.values.type) else np.empty(0, np.int64)
     if prefix:
         ids = pc.binary_join_element_wise(prefix, ids, "")
     problems = joined(cells.problems, {Reason.MISSING_ID: missing, Reason.TOO_LONG: too_long})

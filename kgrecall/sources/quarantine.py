@@ -200,7 +200,7 @@ class Quarantine:
     @property
     def _part(self) -> Path:
         assert self.path is not None
-        return self.path.with_name(self.path.name + ".part")
+        return part_of(self.path)
 
     def _write(self, text: str) -> None:
         assert self.path is not None
@@ -231,6 +231,11 @@ class Quarantine:
             got=Shown(f"{self.total}, of which {count} {worst}; the first: {self.examples[worst]}"),
             remedy=f"{where} Mend the data or the mapping, or raise the limit.",
         )
+
+
+def part_of(path: Path) -> Path:
+    """Where a quarantine file is written until it is complete."""
+    return path.with_name(path.name + ".part")
 
 
 def shown(value: object) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import pyarrow as pa
 
 from kgrecall.errors import ConfigError, Shown, SourceError
+from kgrecall.sources.quarantine import part_of
 from kgrecall.store.base import GraphStore
 
 
@@ -35,8 +36,8 @@ class Erasure:
 
 def erase(store: GraphStore, label: str, ids: Sequence[str], *, quarantines: Iterable[str | Path] = ()) -> Erasure:
     """Delete nodes with all their edges, rewrite the store's files so that no byte of the ids stays behind, and take every
-    line out of the quarantine files that mentions one of the ids. Repeatable. Snapshots and models that were built before
-    still know the ids: build them again.
+    line that mentions one of the ids out of the quarantine files, also of those that an import left unfinished. Repeatable.
+    Snapshots and models that were built before still know the ids: build them again.
 
     Raises:
         SchemaError: no such label.
@@ -44,7 +45,7 @@ def erase(store: GraphStore, label: str, ids: Sequence[str], *, quarantines: Ite
         SourceError: a quarantine file cannot be read or rewritten.
     """
     nodes = store.delete_nodes(label, pa.array(ids, pa.string()))
-    lines = sum(_clean(Path(path), ids) for path in quarantines)
+    lines = sum(_clean(part, ids) for path in quarantines for part in (Path(path), part_of(Path(path))))
     if isinstance(store, Compacting):
         store.compact()
     return Erasure(nodes, lines)
@@ -75,7 +76,8 @@ def _clean(path: Path, ids: Sequence[str]) -> int:
     mention = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if not mention.search(str(json.loads(line).get("value", "")))]
+        half = bool(lines) and path.suffix == ".part" and not lines[-1].endswith("\n")  # its writer was killed
+        kept = [line for line in (lines[:-1] if half else lines) if not mention.search(str(json.loads(line).get("value", "")))]
         if len(kept) < len(lines):
             _replace(path, "".join(kept))
     except (OSError, ValueError, AttributeError) as error:
@@ -89,7 +91,7 @@ def _clean(path: Path, ids: Sequence[str]) -> int:
 
 
 def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".part")
+    beside = path.with_name(path.name + ".clean")
     with beside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

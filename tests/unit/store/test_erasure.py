@@ -120,3 +120,16 @@ def test_a_reader_in_the_way_is_said(tmp_path: Path) -> None:
     erase(store, "User", ["u1"])
     assert b"u1" not in path.read_bytes()
     store.close()
+
+
+def test_what_a_killed_import_left_behind_is_cleaned_too(tmp_path: Path) -> None:
+    store = SqliteStore(":memory:")
+    store.apply_schema(SCHEMA)
+    line = json.dumps({"file": "f", "value": SECRET}) + "\n"
+    other = json.dumps({"file": "f", "value": "somebody else"}) + "\n"
+    (tmp_path / "bad.jsonl").write_text(line)
+    (tmp_path / "bad.jsonl.part").write_text(line + other + line[:-8])
+    assert erase(store, "User", [SECRET], quarantines=[tmp_path / "bad.jsonl"]).quarantined == 3
+    assert (tmp_path / "bad.jsonl.part").read_text() == other
+    assert SECRET.encode() not in bytes_of(tmp_path)
+    store.close()
