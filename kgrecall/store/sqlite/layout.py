@@ -159,8 +159,10 @@ def create_reverse_index(connection: sqlite3.Connection, relation: str) -> None:
     """SQLite sorts runs as large as its page cache: runs that fit the processor's cache are sorted in half the time."""
     held = connection.execute("PRAGMA cache_size").fetchone()[0]
     connection.execute(f"PRAGMA cache_size = -{_SORTED_KIB}")
-    connection.execute(f"CREATE INDEX IF NOT EXISTS {reverse_index(relation)} ON {edge_table(relation)}(dst, src)")
-    connection.execute(f"PRAGMA cache_size = {held}")
+    try:
+        connection.execute(f"CREATE INDEX IF NOT EXISTS {reverse_index(relation)} ON {edge_table(relation)}(dst, src)")
+    finally:
+        connection.execute(f"PRAGMA cache_size = {held}")
 
 
 def lacks_reverse_index(connection: sqlite3.Connection, relation: str) -> bool:
