@@ -8,14 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kgrecall.graph.snapshot import GraphSnapshot
+from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.engine import RecallEngine
 from kgrecall.types import Query, Seen
 
 NUM_ITEMS = 80
+CHANNELS = BuildConfig().channels
 HIDDEN = {"i003", "i017", "i042"}
-CHANNELS = ("vector", "item_knn", "ease", "attributes", "neighbors", "pagerank", "text", "popularity")
 SIGNALS = ("friends", "peers", "context", "context_knn")
 DAY = 86_400_000
 
