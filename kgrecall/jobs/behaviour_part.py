@@ -31,6 +31,7 @@ class BehaviourPart:
     """
 
     ease: sparse.csr_array | None = None
+    ease_half_life: float | None = None
     user_knn: UserKnnConfig | None = None
     sequence: sparse.csr_array | None = None
     sequence_half_life: float | None = None
@@ -53,6 +54,7 @@ class BehaviourPart:
         solved = build_factors(events, factors, seed=seed) if factors else None
         return cls(
             ease=build_ease(events, ease) if ease else None,
+            ease_half_life=ease.half_life if ease else None,
             user_knn=user_knn,
             sequence=build_sequence(events, sequence) if sequence else None,
             sequence_half_life=sequence.half_life if sequence else None,
@@ -65,7 +67,7 @@ class BehaviourPart:
     ) -> dict[str, Callable[[], Channel | None]]:
         """How to make each channel; one gives None when the part has nothing for it."""
         return {
-            "ease": lambda: self._similar("ease", self.ease, naming, prior),
+            "ease": lambda: self._similar("ease", self.ease, naming, prior, half_life=self.ease_half_life),
             "user_knn": lambda: self._user_knn(histories(), naming, prior),
             "sequence": lambda: self._similar(
                 "sequence", self.sequence, naming, prior, half_life=self.sequence_half_life, relation=FOLLOWED_BY
@@ -98,6 +100,7 @@ class BehaviourPart:
             self.factors_index.save(writer.path("factors.index"))
         writer.manifest["behaviour"] = {
             "user_knn": self.user_knn.model_dump() if self.user_knn else None,
+            "ease_half_life": self.ease_half_life,
             "sequence_half_life": self.sequence_half_life,
             "factors": [self.factors.unobserved, self.factors.regularization] if self.factors else None,
         }
@@ -111,6 +114,7 @@ class BehaviourPart:
             ease=ease,
             user_knn=UserKnnConfig(**stored["user_knn"]) if stored["user_knn"] else None,
             sequence=sequence,
+            ease_half_life=stored["ease_half_life"],
             sequence_half_life=stored["sequence_half_life"],
             factors=ItemFactors(
                 np.asarray(artifact.array("factors.items")), np.asarray(artifact.array("factors.spectrum")), *factors

@@ -72,8 +72,9 @@ class BuildConfig(Settings):
     factors: tuple[FactorsConfig, ...] = Field(
         default=tuple(FactorsConfig(unobserved=u, regularization=r) for u, r in _PULLS), min_length=1
     )
-    history_half_lives: tuple[float | None, ...] = Field(default=(None, 5.0, 20.0, 80.0), min_length=1)
-    """item_knn: a history item's vote halves with so many newer ones; None: all vote alike."""
+    history_half_lives: tuple[float | None, ...] = Field(default=(None, 2.5, 5.0, 10.0, 20.0, 80.0), min_length=1)
+    """item_knn, user_knn, ease, each its own: a history item's vote halves with so many newer ones; None: all vote alike. Only
+    None without times."""
     popularity_half_lives: tuple[float | None, ...] = Field(default=(None, 7.0, 30.0, 120.0), min_length=1)
     """popularity: an event's worth halves in so many days; None: it never does. Only None without times."""
     trends: tuple[TrendConfig | None, ...] = Field(default=_TRENDS, min_length=1)

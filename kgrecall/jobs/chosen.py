@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kgrecall.index.base import ExactIndex
@@ -16,6 +17,7 @@ from kgrecall.recall.folded import FactorsChannel
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
 from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
 from kgrecall.recall.sequence import SequenceConfig, build_sequence
+from kgrecall.recall.sparse_rows import Matrix
 from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
 from kgrecall.types import FloatArray, Interactions
 
@@ -73,10 +75,18 @@ class _Chooser:
         return self.validation.choose(settings, lambda e, s: ItemKnnChannel(build_item_knn(e, knn), prior=prior(e, s)))
 
     def _history_half_life(self, knn: ItemKnnConfig, trend: TrendConfig | None) -> float | None:
-        return self.validation.choose(
-            self.config.history_half_lives if self.timed else (None,),
-            lambda e, items: ItemKnnChannel(build_item_knn(e, knn), half_life=items, prior=prior(e, trend)),
-        )
+        return self._half_life(lambda e: build_item_knn(e, knn), trend)
+
+    def _half_life(self, build: Callable[[Interactions], Matrix], trend: TrendConfig | None) -> float | None:
+        """After how many newer items a history item's vote halves; each fold's similarity is built once."""
+        built: dict[int, Matrix] = {}
+
+        def channel(events: Interactions, half_life: float | None) -> ItemKnnChannel:
+            if id(events) not in built:
+                built[id(events)] = build(events)
+            return ItemKnnChannel(built[id(events)], half_life=half_life, prior=prior(events, trend))
+
+        return self.validation.choose(self.config.history_half_lives if self.timed else (None,), channel)
 
     def _popularity_half_life(self) -> float | None:
         return self.validation.choose(
@@ -85,12 +95,20 @@ class _Chooser:
         )
 
     def _ease(self, trend: TrendConfig | None) -> EaseConfig:
-        return self.validation.choose(self.config.ease, lambda e, s: ItemKnnChannel(build_ease(e, s), prior=prior(e, trend)))
+        best = self.validation.choose(self.config.ease, lambda e, s: ItemKnnChannel(build_ease(e, s), prior=prior(e, trend)))
+        if not self.timed:
+            return best
+        return best.model_copy(update={"half_life": self._half_life(lambda e: build_ease(e, best), trend)})
 
     def _user_knn(self, trend: TrendConfig | None) -> UserKnnConfig:
-        return self.validation.choose(
-            self.config.user_knn, lambda e, s: UserKnnChannel(interaction_matrix(e), s, prior=prior(e, trend))
-        )
+        def channel(events: Interactions, setting: UserKnnConfig) -> UserKnnChannel:
+            return UserKnnChannel(interaction_matrix(events), setting, prior=prior(events, trend))
+
+        best = self.validation.choose(self.config.user_knn, channel)
+        if not self.timed:
+            return best
+        faded = [best.model_copy(update={"half_life": items}) for items in self.config.history_half_lives]
+        return self.validation.choose(faded, channel)
 
     def _sequence(self, trend: TrendConfig | None) -> SequenceConfig:
         return self.validation.choose(

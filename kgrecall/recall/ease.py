@@ -33,6 +33,8 @@ class EaseConfig(Settings):
     """Weights kept per item."""
     values: Literal["binary", "log", "raw"] = "binary"
     """What an interaction counts: 1, ``log(1 + weight)``, or its weight."""
+    half_life: float | None = Field(default=None, gt=0)
+    """Serving: the vote of a history item halves with this many newer ones; None: all vote alike."""
     max_memory_gb: float = Field(default=4.0, gt=0)
     """A catalogue that would need more is refused."""
 

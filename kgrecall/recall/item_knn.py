@@ -127,13 +127,17 @@ class ItemKnnChannel:
         return history_evidence(query, item_pos, items, votes, limit, self._naming, self._relation)
 
     def _weights(self, queries: QueryBatch) -> FloatArray:
-        """Of all history items of a batch, float32 (n,)."""
-        if self._half_life is None:
-            return queries.history_weight
-        ends = np.repeat(queries.history_indptr[1:], np.diff(queries.history_indptr))
-        age = (ends - 1 - np.arange(len(ends))).astype(np.float32)
-        faded: FloatArray = queries.history_weight * np.float32(0.5) ** (age / np.float32(self._half_life))
-        return faded
+        return faded_weights(queries, self._half_life)
+
+
+def faded_weights(queries: QueryBatch, half_life: float | None) -> FloatArray:
+    """Weights of all history items of a batch, float32 (n,), halved with every ``half_life`` newer items; None: as they are."""
+    if half_life is None:
+        return queries.history_weight
+    ends = np.repeat(queries.history_indptr[1:], np.diff(queries.history_indptr))
+    age = (ends - 1 - np.arange(len(ends))).astype(np.float32)
+    faded: FloatArray = queries.history_weight * np.float32(0.5) ** (age / np.float32(half_life))
+    return faded
 
 
 def history_evidence(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import Field
 
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch, collect, top_k_of
+from kgrecall.recall.item_knn import faded_weights
 from kgrecall.recall.sparse_rows import Matrix, SparseRows, power, row_and_column_sums, scaled, transposed
 from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, PosArray
@@ -26,6 +29,8 @@ class UserKnnConfig(Settings):
     """How much a popular candidate is damped."""
     k: int = Field(default=200, ge=1)
     """People who vote."""
+    half_life: float | None = Field(default=None, gt=0)
+    """What a history item says about who is alike halves with this many newer ones; None: all say alike."""
 
 
 class UserKnnChannel:
@@ -47,7 +52,7 @@ class UserKnnChannel:
     ) -> None:
         config = config or UserKnnConfig()
         self.name = name
-        self._k, self._naming = config.k, naming or Naming()
+        self._k, self._half_life, self._naming = config.k, config.half_life, naming or Naming()
         activity, popularity = row_and_column_sums(chosen)
         likeness = scaled(chosen, power(activity, -config.b), power(popularity, -config.a))
         self._people_of, self._choices = SparseRows(transposed(likeness)), SparseRows(chosen)
@@ -57,6 +62,8 @@ class UserKnnChannel:
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
+
+        queries = self._faded(queries)
 
         def best(i: int) -> tuple[PosArray, FloatArray]:
             people, likeness = self._alike(queries, i)
@@ -70,6 +77,7 @@ class UserKnnChannel:
 
         The history item is the one that makes the two most alike.
         """
+        query = self._faded(query)
         people, likeness = self._alike(query, 0)
         votes = likeness * (self._choices.values_at(people, item_pos) > 0)
         total = float(votes.sum())
@@ -86,6 +94,9 @@ class UserKnnChannel:
             (naming.item, item_pos),
         )
         return Evidence(nodes, (naming.interaction, f"^{naming.interaction}", naming.interaction), share)
+
+    def _faded(self, queries: QueryBatch) -> QueryBatch:
+        return replace(queries, history_weight=faded_weights(queries, self._half_life))
 
     def _alike(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
         """The k people most alike, most alike first, and how much."""

@@ -38,3 +38,12 @@ def test_evidence_names_the_person_and_what_makes_them_alike() -> None:
     assert reason.nodes == (("User", 0), ("Item", 1), ("User", 1), ("Item", 3))  # item 1 is rarer than item 0
     assert reason.relations == ("INTERACTED", "^INTERACTED", "INTERACTED")
     assert reason.share == 1
+
+
+def test_newer_items_say_more_about_who_is_alike() -> None:
+    channel = UserKnnChannel(CHOSEN, PLAIN.model_copy(update={"half_life": 1}))
+    hits = channel.recall(ask(-1, [3, 2]), 5)  # user 0 shares the newer item 2, user 1 the older item 3
+    np.testing.assert_array_equal(hits.positions[0], [0, 1, -1, -1, -1])
+    np.testing.assert_allclose(hits.scores[0, :2], [1.5, 1.5])
+    hits = channel.recall(ask(-1, [4, 2]), 5)
+    np.testing.assert_allclose(hits.scores[0, :2], [1.5, 1])

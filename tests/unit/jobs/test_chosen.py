@@ -1,0 +1,68 @@
+"""Each channel's settings are its own, and what needs times is chosen only where there are some."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from kgrecall.jobs.build_config import BuildConfig
+from kgrecall.jobs.choices import Validation
+from kgrecall.jobs.chosen import Chosen, choose_settings
+from kgrecall.recall.ease import EaseConfig
+from kgrecall.recall.factors import FactorsConfig
+from kgrecall.recall.sequence import SequenceConfig
+from kgrecall.recall.user_knn import UserKnnConfig
+from kgrecall.types import Interactions
+
+USERS, ITEMS, STEPS = 60, 40, 24
+CONFIG = BuildConfig(
+    channels=("item_knn", "user_knn", "sequence", "ease", "factors"),
+    item_knn=BuildConfig().item_knn[:1],
+    trends=(None,),
+    history_half_lives=(None, 1.0),
+    user_knn=(UserKnnConfig(k=10),),
+    sequence=(SequenceConfig(half_life=None), SequenceConfig(window=2, half_life=1.0)),
+    ease=(EaseConfig(l2=1),),
+    factors=(FactorsConfig(dim=4, regularization=100.0), FactorsConfig(dim=8)),
+)
+
+
+def wandering() -> Interactions:
+    """Everyone walks along a ring of items in small steps: what was chosen last tells what comes next."""
+    rng = np.random.default_rng(0)
+    steps = rng.integers(1, 3, (USERS, STEPS)).cumsum(axis=1) + rng.integers(0, ITEMS, (USERS, 1))
+    user = np.repeat(np.arange(USERS), STEPS)
+    time = np.tile(np.arange(STEPS) * 1000, USERS) + user
+    return Interactions(user, steps.ravel() % ITEMS, np.ones(len(user), np.float32), time, USERS, ITEMS)
+
+
+def chosen(events: Interactions) -> Chosen:
+    return choose_settings(CONFIG, Validation.carve(events, 0.1, seed=0), events, CONFIG.channels, seed=0)
+
+
+def test_where_the_last_choice_tells_the_next_old_ones_fade_in_every_channel() -> None:
+    found = chosen(wandering())
+    assert found.history_half_life == 1.0
+    assert found.ease is not None
+    assert found.user_knn is not None
+    assert found.sequence is not None
+    assert (found.ease.half_life, found.user_knn.half_life, found.sequence.window) == (1.0, 1.0, 2)
+
+
+def test_factors_that_say_nothing_are_not_chosen() -> None:
+    assert chosen(wandering()).factors == FactorsConfig(dim=8)
+
+
+def test_without_times_nothing_fades_and_nothing_follows() -> None:
+    found = chosen(replace(wandering(), time=None))
+    assert found.ease is not None
+    assert found.user_knn is not None
+    assert (found.history_half_life, found.ease.half_life, found.user_knn.half_life) == (None, None, None)
+    assert found.sequence is None
+
+
+def test_channels_that_were_not_asked_for_are_not_tried() -> None:
+    events = wandering()
+    found = choose_settings(CONFIG, Validation.carve(events, 0.1, seed=0), events, ("item_knn",), seed=0)
+    assert (found.ease, found.user_knn, found.sequence, found.factors) == (None, None, None, None)
