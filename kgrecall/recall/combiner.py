@@ -40,9 +40,12 @@ class Surroundings:
 
 
 def log_popularity(popularity: FloatArray) -> FloatArray:
-    """Popularity against the catalogue's mean, as a logarithm: float32 (num_items,), whatever time the counts cover."""
+    """Popularity against the catalogue's mean, as a logarithm: float32 (num_items,), whatever time the counts cover.
+
+    NaN where nobody has chosen an item: how popular it will be is not known.
+    """
     logarithm: FloatArray = np.log((1 + popularity) / (1 + popularity.mean())).astype(np.float32)
-    return logarithm
+    return np.where(popularity > 0, logarithm, np.float32(np.nan))
 
 
 def log_length(indptr: IntArray) -> FloatArray:
@@ -55,11 +58,12 @@ def features(
 ) -> FloatArray:
     """The inputs of the network.
 
-    Shapes: scores float32 (n, channels) >= 0, found bool (n, channels), first (channels,), popularity and history float32 (n,)
-    -> float32 (n, 3 channels + 4).
+    Shapes: scores float32 (n, channels) >= 0, found bool (n, channels), first (channels,), popularity (NaN: not known) and
+    history float32 (n,) -> float32 (n, 3 channels + 5).
     """
-    count, total = found.sum(axis=1, dtype=np.float32), scores @ first
-    columns = (scores, np.log1p(scores), found, np.stack([count, total, popularity, history], axis=1))
+    count, total, unmet = found.sum(axis=1, dtype=np.float32), scores @ first, np.isnan(popularity)
+    context = np.stack([count, total, np.where(unmet, np.float32(0), popularity), history, unmet], axis=1)
+    columns = (scores, np.log1p(scores), found, context)
     return np.concatenate(columns, axis=1, dtype=np.float32)
 
 
@@ -124,15 +128,15 @@ class Combiner:
         """What each channel adds to the log odds of an item that nobody found: float32 (n, features) -> (channels, n)."""
         num = len(self.channels)
         change = inputs.copy()
-        change[:, -2:] = 0  # popularity and history are what they are, whoever finds the item
+        change[:, -3:] = 0  # the item and the history are what they are, whoever finds the item
         active = inputs @ self._hidden + self._bias
         step = change @ self._hidden
         slope = np.where(np.abs(step) > 1e-7, (np.maximum(active, 0) - np.maximum(active - step, 0)) / _not_0(step), active > 0)
         added = change * ((slope * self._out) @ self._hidden.T + self._direct)
         own = added[:, : _PER_CHANNEL * num].reshape(-1, _PER_CHANNEL, num).sum(axis=1)
         found, scores = inputs[:, 2 * num : 3 * num], inputs[:, :num] * self.first
-        own += added[:, -4, None] * found / _not_0(found.sum(axis=1, keepdims=True))
-        own += added[:, -3, None] * scores / _not_0(scores.sum(axis=1, keepdims=True))
+        own += added[:, -5, None] * found / _not_0(found.sum(axis=1, keepdims=True))
+        own += added[:, -4, None] * scores / _not_0(scores.sum(axis=1, keepdims=True))
         transposed: FloatArray = own.T
         return transposed
 

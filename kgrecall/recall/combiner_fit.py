@@ -12,10 +12,15 @@ from kgrecall.recall.combiner_weights import CombinerWeights
 from kgrecall.recall.merged_lists import MergedLists, Values
 from kgrecall.types import BoolArray, FloatArray, IntArray
 
-CUT = 150
+CUT = 200
 """Candidates of a query that the network is shown: the best by the weighted sum."""
 ENOUGH_QUERIES = 300
 """With fewer queries that hold a hit, no network is trained."""
+CONTENT = ("attributes", "content", "text")
+"""Channels that can tell an item nobody has chosen: their scores do not depend on who chose it."""
+_UNMET = 0.2
+"""Share of the items that are taken for new ones in a second copy of the lists."""
+_LEAST_SPREAD = 1e-5
 _FOLDS = 3
 _UNITS, _EPOCHS, _BATCH = 16, 12, 64
 _RATE, _DECAY = 5e-3, 1e-4
@@ -44,17 +49,69 @@ def fit_combiner(
         first: float32 (channels,): weights > 0 of the sum that chooses the candidates.
         around: of all queries that ``lists`` was merged from.
     """
-    lists = lists.head(first, CUT)
-    if int(lists.relevant.any(axis=1).sum()) < ENOUGH_QUERIES:
+    known = lists.head(first, CUT)
+    if int(known.relevant.any(axis=1).sum()) < ENOUGH_QUERIES:
         return None
-    inputs = network_inputs(lists, first, around)
+    inputs = network_inputs(known, first, around)
+    lesson = _lesson(lists, known, inputs, names, first, around, seed)
     fold = np.random.default_rng(seed).permutation(len(lists.queries)) % _FOLDS
     values = np.zeros(len(fold))
     for part in range(_FOLDS):
         asked = np.flatnonzero(fold == part)
-        network = Combiner(_trained(lists, inputs, fold != part, names, first, seed))
-        values[asked] = lists.take(asked).ndcg(network.log_odds(inputs[asked]), k)
-    return FittedCombiner(_trained(lists, inputs, fold >= 0, names, first, seed), values)
+        network = Combiner(_trained(lesson, fold != part, names, first, seed))
+        values[asked] = known.take(asked).ndcg(network.log_odds(inputs[asked]), k)
+    return FittedCombiner(_trained(lesson, fold >= 0, names, first, seed), values)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lesson:
+    """What a network learns from, once or twice per query. Shapes: (n, candidates, features), (n, candidates) bool twice, and
+    ``query`` int64 (n,): which query a list belongs to."""
+
+    inputs: FloatArray
+    valid: BoolArray
+    relevant: BoolArray
+    query: IntArray
+
+
+def _lesson(
+    lists: MergedLists,
+    known: MergedLists,
+    inputs: FloatArray,
+    names: Sequence[str],
+    first: FloatArray,
+    around: Surroundings,
+    seed: int,
+) -> _Lesson:
+    """The lists, and once more with a fifth of the items as they would look had nobody chosen them.
+
+    Held-out items have nearly all been chosen before, by others: from those alone the network would learn that an item which
+    only its attributes speak for is never right.
+    """
+    every = np.arange(len(known.queries))
+    if not set(names) & set(CONTENT):
+        return _Lesson(inputs, known.positions >= 0, known.relevant, every)
+    num_items = around.popularity.shape[1]
+    unmet: BoolArray = np.less(np.random.default_rng(seed).random(num_items), _UNMET)
+    new = _unmet_lists(lists, unmet, names).head(first, CUT)
+    popularity = np.where(unmet, np.float32(np.nan), around.popularity)
+    second = network_inputs(new, first, Surroundings(popularity, around.source, around.history))
+    return _Lesson(
+        np.concatenate([inputs, second]),
+        np.concatenate([known.positions >= 0, new.positions >= 0]),
+        np.concatenate([known.relevant, new.relevant]),
+        np.concatenate([every, every]),
+    )
+
+
+def _unmet_lists(lists: MergedLists, unmet: BoolArray, names: Sequence[str]) -> MergedLists:
+    """The lists had nobody chosen some of the items: channels that know items by who chose them do not find these."""
+    behaviour = np.array([name not in CONTENT for name in names])
+    hidden = unmet[np.maximum(lists.positions, 0)][..., None] & behaviour
+    scores, found = np.where(hidden, np.float32(0), lists.scores), lists.found & ~hidden
+    listed = found.any(axis=-1)
+    positions = np.where(listed, lists.positions, np.int32(-1))
+    return MergedLists(lists.queries, positions, scores, found, lists.relevant & listed, lists.num_true)
 
 
 def network_inputs(lists: MergedLists, first: FloatArray, around: Surroundings) -> FloatArray:
@@ -70,22 +127,20 @@ def network_inputs(lists: MergedLists, first: FloatArray, around: Surroundings) 
     return flat.reshape(*shape, -1)
 
 
-def _trained(
-    lists: MergedLists, inputs: FloatArray, rows: BoolArray, names: Sequence[str], first: FloatArray, seed: int
-) -> CombinerWeights:
+def _trained(lesson: _Lesson, queries: BoolArray, names: Sequence[str], first: FloatArray, seed: int) -> CombinerWeights:
     """The network of some of the queries, the scaling of its inputs folded into its weights."""
-    valid = lists.positions >= 0
-    learnable = np.flatnonzero(rows & lists.relevant.any(axis=1))
-    shown = inputs[learnable][valid[learnable]]
-    mean, spread = shown.mean(axis=0), shown.std(axis=0) + np.float32(1e-6)
+    learnable = np.flatnonzero(queries[lesson.query] & lesson.relevant.any(axis=1))
+    shown = lesson.inputs[learnable][lesson.valid[learnable]]
+    mean, spread = shown.mean(axis=0), shown.std(axis=0)
+    spread = np.where(spread > _LEAST_SPREAD, spread, np.inf).astype(np.float32)  # what never varied has no say
     rng = np.random.default_rng(seed)
-    network = _Network(inputs.shape[-1], rng)
+    network = _Network(shown.shape[-1], rng)
     steps = _EPOCHS * -(-len(learnable) // _BATCH)
     for _ in range(_EPOCHS):
         rng.shuffle(learnable)
         for start in range(0, len(learnable), _BATCH):
             batch = learnable[start : start + _BATCH]
-            network.learn((inputs[batch] - mean) / spread, valid[batch], lists.relevant[batch], steps)
+            network.learn((lesson.inputs[batch] - mean) / spread, lesson.valid[batch], lesson.relevant[batch], steps)
     hidden, bias, out, direct = network.parameters
     hidden = hidden / spread[:, None]
     weights = CombinerWeights(

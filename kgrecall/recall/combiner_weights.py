@@ -14,7 +14,7 @@ class CombinerWeights(Settings):
 
     Features of an item, in this order: per channel its score, ``log(1 + score)`` and 1 where the channel found the item (three
     blocks of all channels), the number of channels that found it, the weighted sum of scores, the item's popularity and the
-    length of the history, both as logarithms.
+    length of the history, both as logarithms, and 1 where nobody has chosen the item yet.
     """
 
     channels: tuple[str, ...] = Field(min_length=1)

@@ -120,7 +120,7 @@ class Panel:
         if weights is None and self._combiner is not None and self._combiner.channels == names:
             around = Surroundings.now(self._popularity, batch.history_indptr)
             rows = ~led & (np.diff(batch.history_indptr) > 0)
-            fused = self._combiner.rescore(fuse(hits, parts, max(k, hits[0].positions.shape[1])), around, rows, k)
+            fused = self._combiner.rescore(fuse(hits, parts, max(k, self._cut(batch, hits))), around, rows, k)
         else:
             fused = fuse(hits, parts, k)
         return PanelAnswer(names, fused, self._personal(names, hits))
@@ -130,7 +130,12 @@ class Panel:
         hits = self.collect(batch, names, k)
         widths = [hit.positions.shape[1] for hit in hits]
         rescored = self._combiner is not None and self._combiner.channels == names
-        return self.combine(batch, names, hits, widths[0] if rescored else min(sum(widths), batch.num_items))
+        return self.combine(batch, names, hits, self._cut(batch, hits) if rescored else min(sum(widths), batch.num_items))
+
+    @staticmethod
+    def _cut(batch: QueryBatch, hits: Sequence[Hits]) -> int:
+        """How many items the learned combiner is shown: a new item that few channels can know stands low in the sum."""
+        return min(2 * len(hits[0].positions[0]), batch.num_items)
 
     def contributions(self, batch: QueryBatch, names: tuple[str, ...], item_pos: int, k: int) -> dict[str, float]:
         """What each channel adds to one item's fused score in an answer of k, for a batch of one; empty when none recalled

@@ -24,14 +24,14 @@ def ingredients(shop_build: BuildReport) -> Ingredients:
 @pytest.fixture(scope="module")
 def learned() -> FusionConfig:
     rng = np.random.default_rng(0)
-    hidden, rest = rng.normal(size=(13, 4)).tolist(), rng.normal(size=(2, 4)).tolist()
+    hidden, rest = rng.normal(size=(14, 4)).tolist(), rng.normal(size=(2, 4)).tolist()
     weights = CombinerWeights(
         channels=CHANNELS,
         first=(1.0, 0.5, 0.1),
         hidden=tuple(map(tuple, hidden)),
         bias=tuple(rest[0]),
         out=tuple(rest[1]),
-        direct=tuple(rng.normal(size=13).tolist()),
+        direct=tuple(rng.normal(size=14).tolist()),
         floor=-20.0,
     )
     return FusionConfig(method="learned", weights=dict(zip(CHANNELS, weights.first, strict=True)), combiner=weights)

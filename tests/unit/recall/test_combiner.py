@@ -17,7 +17,7 @@ CONFIG = FusionConfig(method="learned")
 
 def weights(seed: int = 0) -> CombinerWeights:
     rng = np.random.default_rng(seed)
-    num_features, units = 3 * len(NAMES) + 4, 5
+    num_features, units = 3 * len(NAMES) + 5, 5
     draw = rng.normal(size=(num_features, units)).round(3)
     rest = [tuple(rng.normal(size=n).round(3).tolist()) for n in (units, units, num_features)]
     hidden = tuple(tuple(row) for row in draw.tolist())
@@ -48,8 +48,9 @@ def naive_score(learned: CombinerWeights, lists: Fused, around: Surroundings, i:
     """The network written out for one item of one list."""
     found = ~np.isnan(lists.channel_scores[:, i, j])
     scores = lists.parts[:, i, j] / np.array(learned.first)
-    rest = [found.sum(), scores @ np.array(learned.first), around.popularity[0, lists.positions[i, j]], around.history[i]]
-    x = np.concatenate([scores, np.log(1 + scores), found, rest])
+    popular = around.popularity[0, lists.positions[i, j]]
+    item = [0.0 if np.isnan(popular) else popular, around.history[i], np.isnan(popular)]
+    x = np.concatenate([scores, np.log(1 + scores), found, [found.sum(), scores @ np.array(learned.first)], item])
     units = np.maximum(x @ np.array(learned.hidden) + np.array(learned.bias), 0)
     return max(float(units @ np.array(learned.out) + x @ np.array(learned.direct)) - learned.floor, 1e-6)
 
@@ -69,7 +70,8 @@ def test_scores_are_those_of_the_network_and_order_the_list() -> None:
 
 def test_parts_add_up_and_belong_to_the_channels_that_found_the_item() -> None:
     lists, around = fused(1)
-    found = Combiner(weights(1)).rescore(lists, around, np.ones(4, np.bool_), 30)
+    against = weights(1).model_copy(update={"direct": (2.0, -6.0, *(0.0,) * 9)})
+    found = Combiner(against).rescore(lists, around, np.ones(4, np.bool_), 30)
     valid = found.positions >= 0
     assert found.parts.sum(axis=0)[valid] == pytest.approx(found.scores[valid], abs=1e-4)
     assert (found.parts[np.isnan(found.channel_scores)] == 0).all()
@@ -77,7 +79,7 @@ def test_parts_add_up_and_belong_to_the_channels_that_found_the_item() -> None:
 
 
 def test_a_channel_that_the_network_ignores_adds_only_its_even_share() -> None:
-    plain = weights().model_copy(update={"hidden": ((0.0,) * 5,) * 10, "direct": (3.0, *(0.0,) * 9), "floor": 0.0})
+    plain = weights().model_copy(update={"hidden": ((0.0,) * 5,) * 11, "direct": (3.0, *(0.0,) * 10), "floor": 0.0})
     lists, around = fused(2)
     found = Combiner(plain).rescore(lists, around, np.ones(4, np.bool_), 30)
     bias = float(np.maximum(plain.bias, 0) @ np.array(plain.out))
@@ -146,6 +148,44 @@ def test_where_there_is_nothing_to_learn_the_value_is_no_better_than_the_weights
     assert learned.values.mean() < weigh(noise, NAMES, CONFIG).value + 0.02
 
 
+def place_of_a_new_item(names: tuple[str, str]) -> float:
+    """Where the second channel's best hit stands, had nobody chosen it: the mean over queries. The first channel knows people
+    well, the second knows what items are, less well."""
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, NUM_ITEMS, 900)
+    hits = {name: Hits.empty(900, DEPTH) for name in names}
+    for i in range(900):
+        for name, lift in zip(names, (0.8, 0.15), strict=True):
+            by = rng.random(NUM_ITEMS).astype(np.float32)
+            by[truth[i]] += lift
+            hits[name].positions[i] = np.argsort(-by)[:DEPTH]
+            hits[name].scores[i] = by[hits[name].positions[i]]
+    merged = merge_lists(hits, np.arange(901), truth, CONFIG)
+    around = Surroundings(np.zeros((1, NUM_ITEMS), np.float32), np.zeros(900, np.int64), np.ones(900, np.float32))
+    learned = fit_combiner(merged, names, np.ones(2, np.float32), around)
+    assert learned is not None
+    network, places = Combiner(learned.weights), []
+    for i in range(200):
+        item = int(hits[names[1]].positions[i, 0])
+        popularity = np.where(np.arange(NUM_ITEMS) == item, np.float32(np.nan), np.float32(0))[None]
+        one = [row_without(hits[names[0]], i, item), row_without(hits[names[1]], i, -1)]
+        lists = fuse(one, [CONFIG.calibrate(name, hit) for name, hit in zip(names, one, strict=True)], 2 * DEPTH)
+        here = Surroundings(popularity, np.zeros(1, np.int64), np.ones(1, np.float32))
+        found = network.rescore(lists, here, np.ones(1, np.bool_), 2 * DEPTH)
+        places.append(int(np.flatnonzero(found.positions[0] == item)[0]))
+    return float(np.mean(places))
+
+
+def row_without(hits: Hits, i: int, item: int) -> Hits:
+    """One query's hits, had one item not been found."""
+    kept = hits.positions[i] != item
+    return Hits(hits.positions[i][kept][None], hits.scores[i][kept][None])
+
+
+def test_a_new_item_that_its_content_speaks_for_is_not_buried() -> None:
+    assert place_of_a_new_item(("item_knn", "attributes")) < 0.6 * place_of_a_new_item(("item_knn", "other"))
+
+
 def test_few_queries_train_no_network() -> None:
     assert fitted(200) is None
 
@@ -164,5 +204,6 @@ def test_weights_survive_json() -> None:
 
 
 def test_logarithms() -> None:
-    assert log_popularity(np.array([1, 3, 5], np.float32)) == pytest.approx(np.log([2 / 4, 1, 6 / 4]), abs=1e-6)
+    known = log_popularity(np.array([1, 3, 5, 0, 6], np.float32))
+    assert known == pytest.approx([*np.log([2 / 4, 1, 6 / 4]), np.nan, np.log(7 / 4)], abs=1e-6, nan_ok=True)
     assert log_length(np.array([0, 0, 3])) == pytest.approx([0, np.log(4)], abs=1e-6)
