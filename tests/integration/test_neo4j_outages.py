@@ -63,7 +63,7 @@ class TestRestarts:
         opened = []
 
         def open_one(patience: float) -> Neo4jStore:
-            settings = Neo4jConfig(transaction_rows=500, sessions=2, patience=patience, read_timeout=2)
+            settings = Neo4jConfig(transaction_rows=500, sessions=2, patience=patience, read_timeout=60)
             opened.append(Neo4jStore.connect(server.uri, server.user, server.password, config=settings))
             return opened[-1]
 
