@@ -51,6 +51,8 @@ class World:
     chosen: Matrix
     """users x items."""
     similarity: Matrix
+    snapshot: GraphSnapshot
+    """Ids and prices alone."""
 
 
 def make_world(num_items: int, dim: int) -> World:
@@ -76,7 +78,15 @@ def make_world(num_items: int, dim: int) -> World:
     engine = RecallEngine(snapshot.users, snapshot.items, channels, FusionConfig(), histories, filters=filters)
     name = f"generated {num_items // 1000}k x {dim}"
     return World(
-        name, engine, {channel.name: channel for channel in channels}, embeddings, index, histories, chosen, similarity
+        name,
+        engine,
+        {channel.name: channel for channel in channels},
+        embeddings,
+        index,
+        histories,
+        chosen,
+        similarity,
+        snapshot,
     )
 
 
