@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kgrecall.schema import RESERVED
 from kgrecall.sources.profile import Column, words_of
-from kgrecall.sources.roles import WEIGHT_WORDS, Table, singular
+from kgrecall.sources.roles import WEIGHT_WORDS, Table, is_context, singular
 
 _EVENT_NAMES = {
     **{"rating": "RATED", "review": "REVIEWED", "view": "VIEWED", "click": "CLICKED", "purchase": "PURCHASED"},
@@ -89,8 +89,15 @@ class Draft:
             name = next((name for name, column in properties.items() if column is found), None)
             if name is not None:
                 kind.settings.setdefault(setting, name)
+        context = [name for name, column in properties.items() if is_context(column) and kind.properties[name] != "text"]
+        if context := list(dict.fromkeys([*self.contexts(relation), *context])):
+            kind.settings["context"] = context
         self._file(table, _edge(relation, _text(table.keys[0]), _text(table.keys[1]), create, properties))
         return relation
+
+    def contexts(self, relation: str) -> list[str]:
+        """Properties of a relation that say where or how its events happened."""
+        return list(self._edges[relation].settings.get("context", ()))
 
     def shared_by_items(self, table: Table, item: str, column: Column) -> None:
         """Make the values of an event's column (a tag) nodes that the items share."""

@@ -167,7 +167,8 @@ class Proposer:
             self.doubts.append(f"{table.sample.name}: only the order of items is known; it stands for the time.")
         elif not table.sample.mapping.header:
             self.doubts.append(f"{table.sample.name} has no header: {user} is taken for the user, {item} for the item.")
-        self._found(table, f"{user} {relation} {item}")
+        contexts = ", ".join(self._draft.contexts(relation))
+        self._found(table, f"{user} {relation} {item}{contexts and f' in the context of {contexts}'}")
 
     def _found(self, table: Table, what: str) -> None:
         sample, mapping = table.sample, table.sample.mapping

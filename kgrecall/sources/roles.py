@@ -25,6 +25,13 @@ _ALIASES = {
     **{"asin": "product", "sku": "product", "isbn": "book", "parent": "", "inter": "interaction"},
 }
 WEIGHT_WORDS = frozenset({"rating", "score", "star", "stars", "weight", "count", "plays", "quantity", "qty", "amount"})
+_CONTEXT_WORDS = frozenset(
+    {"device", "platform", "os", "browser", "mobile", "channel", "surface", "context"}
+    | {"place", "location", "city", "region", "country", "store", "shop", "branch"}
+)
+_CONTEXT_ENDINGS = frozenset({"type", "name", "category", "class", "kind", "code", "id"})
+_MOST_CONTEXTS = 200
+"""A column of more values than this names single devices or spots: too few events each to learn from."""
 _ID_WORDS = frozenset({"id", "ids", "key", "code", "uuid", "guid", "no", "nr", "number", "idx", "index"})
 _ROLE_OF_TRIPLE = ({"head", "subject", "subj", "h"}, {"relation", "predicate", "rel", "r"}, {"tail", "object", "obj", "t"})
 
@@ -83,6 +90,16 @@ def singular(word: str) -> str:
     if word.endswith(("sses", "shes", "ches", "xes")):
         return word[:-2]
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "series", "news")) else word
+
+
+def is_context(column: Column) -> bool:
+    """Whether a column of events says where or how they happened, in a few values that come again."""
+    words = [singular(word) for word in column.words]
+    if len(words) > 1 and words[-1] in _CONTEXT_ENDINGS:
+        words.pop()
+    named = bool(words) and words[-1] in _CONTEXT_WORDS
+    few = 2 <= column.distinct <= min(_MOST_CONTEXTS, column.filled // 2)
+    return named and few and column.kind in ("string", "boolean", "integer")
 
 
 def _file_noun(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -69,6 +70,33 @@ def test_the_sample_shop_is_understood_whole(tmp_path: Path) -> None:
         "items.csv: times in released say no zone; UTC is assumed.",
         "follows.csv: times in since say no zone; UTC is assumed.",
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "context"),
+    [
+        ("device", lambda k: ("phone", "desk top", "tv")[k % 3], True),
+        ("deviceType", lambda k: ("phone", "tv")[k % 2], True),
+        ("store_id", lambda k: str(k % 4), True),
+        ("is_mobile", lambda k: ("true", "false")[k % 2], True),
+        ("device", lambda k: "phone", False),
+        ("device_id", lambda k: f"d{k}", False),
+        ("place", lambda k: f"p{k % 201}", False),
+        ("store_credit", lambda k: f"{k % 3}.5", False),
+        ("price", lambda k: str(k % 4), False),
+    ],
+)
+def test_where_and_how_events_happened_is_their_context(
+    tmp_path: Path, column: str, value: Callable[[int], str], context: bool
+) -> None:
+    lines = "".join(f"u{k % 40},i{k % 30},{value(k)}\n" for k in range(600))
+    proposal = propose_mapping([write(tmp_path, views__csv=f"user_id,item_id,{column}\n{lines}")])
+    spec = proposal.schema.edges["VIEWED"]
+    assert len(spec.context) == context
+    assert set(spec.context) <= set(spec.properties)
+    assert ("in the context of" in proposal.findings[0]) == context
+    _, reader = read(proposal)
+    assert reader.quarantine.total == 0
 
 
 def test_movielens_csv(tmp_path: Path) -> None:

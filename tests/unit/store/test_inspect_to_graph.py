@@ -101,6 +101,7 @@ def test_a_dirty_export_of_many_formats(tmp_path: Path) -> None:
     spec = schema.edges[name]
     assert spec.time == "ts"
     assert {"device", "place", "event"} <= set(spec.properties)
+    assert spec.context == ("device", "place")
     assert store.count_edges(name) == 900
     assert schema.nodes["Item"].properties["categories"] == "strings"
     assert {relation: store.count_edges(relation) for relation in ("FRIEND_OF", "RELATED", "SAME_AS")} == {
