@@ -48,8 +48,9 @@ demo: $(VENV)/.ready-demo
 	$(if $(filter neo4j,$(STORE)),$(PY) -m kgrecall neo4j start)
 	$(PY) -m kgrecall demo $(if $(STORE),--store $(STORE))
 
+# Two workers with one thread each: matrices of tests are small, and threads that wait for each other take five times as long.
 test: $(VENV)/.ready-test
-	$(PY) -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup
 
 test-neo4j: $(VENV)/.ready-test
 	KGRECALL_NEO4J_VERSION=$(VERSION) KGRECALL_REQUIRE_NEO4J=1 $(PY) -m pytest -m neo4j
