@@ -138,7 +138,7 @@ def _sample(snapshot: GraphSnapshot, config: BuildConfig, seed: int) -> tuple[Gr
 
 def _lean(config: BuildConfig) -> BuildConfig:
     """One setting of everything."""
-    channels = ("item_knn", "user_knn", "sequence", "factors", "ease")
+    channels = ("item_knn", "user_knn", "sequence", "factors", "ease", "item_graph")
     shared = ("history_half_lives", "popularity_half_lives", "trends")
     one = {name: getattr(config, name)[:1] for name in (*channels, *shared)}
     return config.model_copy(update={**one, "budget_seconds": None})

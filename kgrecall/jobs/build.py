@@ -31,6 +31,7 @@ from kgrecall.jobs.content_part import ContentPart
 from kgrecall.jobs.encoders import open_encoder
 from kgrecall.jobs.folds import Fold
 from kgrecall.jobs.ingredients import Ingredients, save
+from kgrecall.jobs.item_graph_part import ItemGraphPart
 from kgrecall.jobs.serve import assemble
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.trainer import TrainedModel, train
@@ -38,7 +39,7 @@ from kgrecall.recall.attributes import AttributesConfig, build_attribute_similar
 from kgrecall.recall.base import Naming
 from kgrecall.recall.fusion_weights import FittedFusion
 from kgrecall.recall.item_knn import build_item_knn
-from kgrecall.recall.node_space import NodeSpace, NodeSpaceConfig, build_node_space
+from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.popularity import item_popularity
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.schema import GraphSchema
@@ -145,7 +146,8 @@ class _Build:
         config = self.config
         texts, encoded, cached = self._texts()
         with self._stage("choose"):
-            chosen = choose_settings(config, self.validation, self.events, self.channels, seed=self.seed)
+            known = item_knowledge(self.snapshot)
+            chosen = choose_settings(config, self.validation, self.events, self.channels, knowledge=known, seed=self.seed)
         trials = [self._trial(fold, texts, chosen) for fold in self.validation.folds]
         fusion, fitted = self._fuse([ingredients for ingredients, _ in trials])
         models = [model for _, model in trials if model is not None]
@@ -227,7 +229,10 @@ class _Build:
             similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
             behaviour = learn_behaviour(events, chosen, config.index, seed=self.seed)
             popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
-            content = self._content(events, space, texts) if "content" in self.channels else None
+            content = None
+            if "content" in self.channels:
+                content = ContentPart.of(events, space, texts, config.content, config.index, seed=self.seed)
+            item_graph = ItemGraphPart.of(events, knowledge, chosen.item_graph)
         embeddings = model.embeddings if model else None
         with self._stage("index"):
             return Ingredients(
@@ -245,11 +250,9 @@ class _Build:
                 prior=prior(events, chosen.trend),
                 half_life=chosen.history_half_life,
                 content=content,
+                item_graph=item_graph,
                 behaviour=behaviour,
             ), model
-
-    def _content(self, events: Interactions, space: NodeSpace, texts: FloatArray | None) -> ContentPart | None:
-        return ContentPart.of(events, space, texts, self.config.content, self.config.index, seed=self.seed)
 
     def _train(
         self,

@@ -15,6 +15,7 @@ from kgrecall.recall.content import ContentConfig
 from kgrecall.recall.ease import EaseConfig, check_ease_fits
 from kgrecall.recall.engine import EngineConfig
 from kgrecall.recall.factors import FactorsConfig
+from kgrecall.recall.item_graph import ItemGraphConfig
 from kgrecall.recall.item_knn import ItemKnnConfig
 from kgrecall.recall.neighbors import NeighborsConfig
 from kgrecall.recall.pagerank import PageRankConfig
@@ -80,6 +81,10 @@ class BuildConfig(Settings):
     trends: tuple[TrendConfig | None, ...] = Field(default=_TRENDS, min_length=1)
     """The channels that sum over items or people: prefer what is chosen now; None: do not. Only None without times."""
     attributes: AttributesConfig = AttributesConfig()
+    item_graph: tuple[ItemGraphConfig, ...] = Field(
+        default=tuple(ItemGraphConfig(knowledge=weight) for weight in (0.25, 1.0, 4.0)), min_length=1
+    )
+    """Only where something is known of items."""
     content: ContentConfig = ContentConfig()
     neighbors: NeighborsConfig = NeighborsConfig()
     pagerank: PageRankConfig = PageRankConfig()

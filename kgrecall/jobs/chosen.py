@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kgrecall.graph.knowledge import Incidence
 from kgrecall.index.base import ExactIndex
 from kgrecall.index.faiss_config import FaissConfig
 from kgrecall.jobs.behaviour_part import BehaviourPart
@@ -14,6 +15,7 @@ from kgrecall.jobs.folds import timed
 from kgrecall.recall.ease import EaseConfig, build_ease
 from kgrecall.recall.factors import FactorsConfig, build_factors
 from kgrecall.recall.folded import FactorsChannel
+from kgrecall.recall.item_graph import ItemGraphConfig, build_item_graph
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
 from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
 from kgrecall.recall.sequence import SequenceConfig, build_sequence
@@ -34,18 +36,26 @@ class Chosen:
     user_knn: UserKnnConfig | None = None
     sequence: SequenceConfig | None = None
     factors: FactorsConfig | None = None
+    item_graph: ItemGraphConfig | None = None
 
 
 def choose_settings(
-    config: BuildConfig, validation: Validation, events: Interactions, channels: tuple[str, ...], *, seed: int
+    config: BuildConfig,
+    validation: Validation,
+    events: Interactions,
+    channels: tuple[str, ...],
+    *,
+    knowledge: tuple[Incidence, ...] = (),
+    seed: int,
 ) -> Chosen:
     """The best of each field of the configuration that holds several settings.
 
     Args:
         events: all of them; whether they can be cut in time decides what is tried.
         channels: only these are worth trying anything for.
+        knowledge: what is known of the items.
     """
-    return _Chooser(config, validation, timed(events), channels, seed).run()
+    return _Chooser(config, validation, timed(events), knowledge, channels, seed).run()
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class _Chooser:
     config: BuildConfig
     validation: Validation
     timed: bool
+    knowledge: tuple[Incidence, ...]
     channels: tuple[str, ...]
     seed: int
 
@@ -68,6 +79,7 @@ class _Chooser:
             user_knn=self._user_knn(trend) if "user_knn" in self.channels else None,
             sequence=self._sequence(trend) if "sequence" in self.channels and self.timed else None,
             factors=self._factors() if "factors" in self.channels else None,
+            item_graph=self._item_graph(trend) if "item_graph" in self.channels and self.knowledge else None,
         )
 
     def _trend(self, knn: ItemKnnConfig) -> TrendConfig | None:
@@ -115,6 +127,12 @@ class _Chooser:
             self.config.sequence,
             lambda e, s: ItemKnnChannel(build_sequence(e, s), half_life=s.half_life, prior=prior(e, trend)),
         )
+
+    def _item_graph(self, trend: TrendConfig | None) -> ItemGraphConfig:
+        def channel(events: Interactions, setting: ItemGraphConfig) -> ItemKnnChannel:
+            return ItemKnnChannel(build_item_graph(events, self.knowledge, setting)[0], prior=prior(events, trend))
+
+        return self.validation.choose(self.config.item_graph, channel)
 
     def _factors(self) -> FactorsConfig:
         def channel(events: Interactions, setting: FactorsConfig) -> FactorsChannel:

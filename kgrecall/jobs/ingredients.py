@@ -17,6 +17,7 @@ from kgrecall.jobs.artifact import Artifact, ArtifactWriter
 from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.jobs.behaviour_part import BehaviourPart
 from kgrecall.jobs.content_part import ContentPart
+from kgrecall.jobs.item_graph_part import ItemGraphPart
 from kgrecall.recall.attributes import AttributesChannel
 from kgrecall.recall.base import Channel, Naming
 from kgrecall.recall.explain import Names, items_beside
@@ -37,6 +38,7 @@ CHANNELS = (
     "user_knn",
     "sequence",
     "ease",
+    "item_graph",
     "attributes",
     "neighbors",
     "pagerank",
@@ -74,6 +76,7 @@ class Ingredients:
     half_life: float | None = None
     audience: AudiencePart | None = None
     content: ContentPart | None = None
+    item_graph: ItemGraphPart | None = None
 
     @cached_property
     def naming(self) -> Naming:
@@ -126,6 +129,7 @@ class Ingredients:
             "neighbors": self._neighbors,
             "pagerank": self._pagerank,
             "text": self._text,
+            "item_graph": self._item_graph,
             "content": lambda: None if self.content is None else self.content.channel(self.naming),
             "popularity": lambda: PopularityChannel(self.popularity, naming=self.naming),
             **self.behaviour.makers(lambda: self.histories, self.naming, self.prior),
@@ -136,6 +140,11 @@ class Ingredients:
         if self.embeddings is None or self.item_index is None:
             return None
         return VectorChannel(self.item_index, self.embeddings, naming=self.naming)
+
+    def _item_graph(self) -> Channel | None:
+        if self.item_graph is None:
+            return None
+        return self.item_graph.channel(self.snapshot.interactions(), self.knowledge, self.naming, self.prior)
 
     def _attributes(self) -> Channel | None:
         return None if self.attributes is None else AttributesChannel(self.attributes, self.knowledge_space, prior=self.prior)
@@ -182,6 +191,8 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
         for name in ("users", "items", "item_inputs"):
             writer.array(f"embeddings.{name}", getattr(ingredients.embeddings, name))
         ingredients.item_index.save(writer.path("items.index"))
+    if ingredients.item_graph is not None:
+        ingredients.item_graph.save(writer)
     if ingredients.content is not None:
         ingredients.content.save(writer)
     if ingredients.audience is not None:
@@ -215,6 +226,7 @@ def load(artifact: Artifact) -> Ingredients:
         prior=artifact.array("prior") if artifact.has("prior.npy") else None,
         half_life=settings["half_life"],
         content=ContentPart.load(artifact),
+        item_graph=ItemGraphPart.load(artifact),
         behaviour=BehaviourPart.load(artifact),
         audience=AudiencePart.load(artifact) if "audience" in artifact.manifest else None,
     )

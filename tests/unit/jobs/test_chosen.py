@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.sparse import csr_array
 
+from kgrecall.graph.knowledge import Incidence
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.chosen import Chosen, choose_settings
 from kgrecall.recall.ease import EaseConfig
 from kgrecall.recall.factors import FactorsConfig
+from kgrecall.recall.item_graph import ItemGraphConfig, build_item_graph
+from kgrecall.recall.item_knn import ItemKnnChannel
 from kgrecall.recall.sequence import SequenceConfig
 from kgrecall.recall.user_knn import UserKnnConfig
 from kgrecall.types import Interactions
@@ -66,3 +70,20 @@ def test_channels_that_were_not_asked_for_are_not_tried() -> None:
     events = wandering()
     found = choose_settings(CONFIG, Validation.carve(events, 0.1, seed=0), events, ("item_knn",), seed=0)
     assert (found.ease, found.user_knn, found.sequence, found.factors) == (None, None, None, None)
+
+
+def test_the_weight_of_knowledge_is_what_validation_likes_best() -> None:
+    beside = csr_array(np.repeat(np.eye(ITEMS // 4, dtype=np.float32), 4, axis=0))
+    known = (Incidence("DISTRICT", "District", beside, reverse=False),)
+    settings = tuple(ItemGraphConfig(knowledge=weight, hub_share=1.0) for weight in (0.01, 1.0, 100.0))
+    config, events = CONFIG.model_copy(update={"item_graph": settings}), wandering()
+    folds = Validation.carve(events, 0.1, seed=0)
+
+    def value(setting: ItemGraphConfig) -> float:
+        return sum(len(f.users) * f.ndcg(ItemKnnChannel(build_item_graph(f.train, known, setting)[0])) for f in folds.folds)
+
+    values = [value(setting) for setting in settings]
+    assert len(set(values)) == 3
+    found = choose_settings(config, folds, events, ("item_graph",), knowledge=known, seed=0)
+    assert found.item_graph == settings[int(np.argmax(values))]
+    assert choose_settings(config, folds, events, ("item_graph",), seed=0).item_graph is None
