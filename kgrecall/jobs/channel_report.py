@@ -98,7 +98,7 @@ def fused_ndcg(lists: MergedLists, fusion: FusionConfig, names: tuple[str, ...],
     if fusion.combiner is not None and fusion.combiner.channels == names:
         network = Combiner(fusion.combiner)
         lists = lists.head(network.first, lists.positions.shape[1])
-        odds = network.log_odds(network_inputs(lists, network.first, around))
+        odds = network.log_odds(network_inputs(lists, names, network.first, around))
         return lists.ndcg(np.where(lists.found.any(axis=-1), odds, -np.inf), _K)
     totals = lists.scores @ np.array([fusion.weight(name) for name in names], np.float32)
     return lists.ndcg(np.where(totals > 0, totals, -np.inf), _K)

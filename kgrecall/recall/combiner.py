@@ -5,6 +5,7 @@ It has one hidden layer and is applied with a handful of matrix products; no lib
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from kgrecall.recall.combiner_weights import CombinerWeights
 from kgrecall.recall.rank_fusion import Fused
 from kgrecall.types import BoolArray, FloatArray, IntArray
 
+CONTENT = ("attributes", "content", "text")
+"""Channels that can tell an item nobody has chosen: their scores do not depend on who chose it."""
 _LEAST_SCORE = 1e-6
 _PER_CHANNEL = 3
 
@@ -53,15 +56,26 @@ def log_length(indptr: IntArray) -> FloatArray:
     return np.log1p(np.diff(indptr)).astype(np.float32)
 
 
+def by_content(names: Sequence[str]) -> BoolArray:
+    """Which channels go by what items are: bool (channels,)."""
+    return np.array([name in CONTENT for name in names])
+
+
 def features(
-    scores: FloatArray, found: BoolArray, first: FloatArray, popularity: FloatArray, history: FloatArray
+    scores: FloatArray, found: BoolArray, first: FloatArray, popularity: FloatArray, history: FloatArray, content: BoolArray
 ) -> FloatArray:
     """The inputs of the network.
 
-    Shapes: scores float32 (n, channels) >= 0, found bool (n, channels), first (channels,), popularity (NaN: not known) and
-    history float32 (n,) -> float32 (n, 3 channels + 5).
+    Of an item that nobody has chosen, only what the channels ``content`` say is heard, where one of them found it: in training,
+    too, such items are judged by them alone.
+
+    Shapes: scores float32 (n, channels) >= 0, found bool (n, channels), first (channels,), popularity (NaN: nobody has chosen
+    it) and history float32 (n,), content bool (channels,) -> float32 (n, 3 channels + 5).
     """
-    count, total, unmet = found.sum(axis=1, dtype=np.float32), scores @ first, np.isnan(popularity)
+    unmet = np.isnan(popularity)
+    heard = ~(unmet & found[:, content].any(axis=1))[:, None] | content
+    scores, found = np.where(heard, scores, np.float32(0)), found & heard
+    count, total = found.sum(axis=1, dtype=np.float32), scores @ first
     context = np.stack([count, total, np.where(unmet, np.float32(0), popularity), history, unmet], axis=1)
     columns = (scores, np.log1p(scores), found, context)
     return np.concatenate(columns, axis=1, dtype=np.float32)
@@ -78,7 +92,7 @@ class Combiner:
 
     def __init__(self, weights: CombinerWeights) -> None:
         self.channels = weights.channels
-        self.first = np.array(weights.first, np.float32)
+        self.first, self._content = np.array(weights.first, np.float32), by_content(weights.channels)
         self._hidden, self._bias = np.array(weights.hidden, np.float32), np.array(weights.bias, np.float32)
         self._out, self._direct = np.array(weights.out, np.float32), np.array(weights.direct, np.float32)
         self._floor = np.float32(weights.floor)
@@ -122,7 +136,7 @@ class Combiner:
         scores = lists.parts[:, valid].T / self.first
         row = np.repeat(np.arange(len(valid)), valid.sum(axis=1))
         popularity = around.popularity[around.source[row], lists.positions[valid]]
-        return features(scores, found, self.first, popularity, around.history[row])
+        return features(scores, found, self.first, popularity, around.history[row], self._content)
 
     def _added(self, inputs: FloatArray) -> FloatArray:
         """What each channel adds to the log odds of an item that nobody found: float32 (n, features) -> (channels, n)."""

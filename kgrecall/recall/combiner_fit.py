@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgrecall.recall.combiner import Combiner, Surroundings, features
+from kgrecall.recall.combiner import Combiner, Surroundings, by_content, features
 from kgrecall.recall.combiner_weights import CombinerWeights
 from kgrecall.recall.merged_lists import MergedLists, Values
 from kgrecall.types import BoolArray, FloatArray, IntArray
@@ -16,8 +16,6 @@ CUT = 200
 """Candidates of a query that the network is shown: the best by the weighted sum."""
 ENOUGH_QUERIES = 300
 """With fewer queries that hold a hit, no network is trained."""
-CONTENT = ("attributes", "content", "text")
-"""Channels that can tell an item nobody has chosen: their scores do not depend on who chose it."""
 _UNMET = 0.2
 """Share of the items that are taken for new ones in a second copy of the lists."""
 _LEAST_SPREAD = 1e-5
@@ -52,7 +50,7 @@ def fit_combiner(
     known = lists.head(first, CUT)
     if int(known.relevant.any(axis=1).sum()) < ENOUGH_QUERIES:
         return None
-    inputs = network_inputs(known, first, around)
+    inputs = network_inputs(known, names, first, around)
     lesson = _lesson(lists, known, inputs, names, first, around, seed)
     fold = np.random.default_rng(seed).permutation(len(lists.queries)) % _FOLDS
     values = np.zeros(len(fold))
@@ -89,13 +87,13 @@ def _lesson(
     only its attributes speak for is never right.
     """
     every = np.arange(len(known.queries))
-    if not set(names) & set(CONTENT):
+    if not by_content(names).any():
         return _Lesson(inputs, known.positions >= 0, known.relevant, every)
     num_items = around.popularity.shape[1]
     unmet: BoolArray = np.less(np.random.default_rng(seed).random(num_items), _UNMET)
     new = _unmet_lists(lists, unmet, names).head(first, CUT)
     popularity = np.where(unmet, np.float32(np.nan), around.popularity)
-    second = network_inputs(new, first, Surroundings(popularity, around.source, around.history))
+    second = network_inputs(new, names, first, Surroundings(popularity, around.source, around.history))
     return _Lesson(
         np.concatenate([inputs, second]),
         np.concatenate([known.positions >= 0, new.positions >= 0]),
@@ -106,15 +104,14 @@ def _lesson(
 
 def _unmet_lists(lists: MergedLists, unmet: BoolArray, names: Sequence[str]) -> MergedLists:
     """The lists had nobody chosen some of the items: channels that know items by who chose them do not find these."""
-    behaviour = np.array([name not in CONTENT for name in names])
-    hidden = unmet[np.maximum(lists.positions, 0)][..., None] & behaviour
+    hidden = unmet[np.maximum(lists.positions, 0)][..., None] & ~by_content(names)
     scores, found = np.where(hidden, np.float32(0), lists.scores), lists.found & ~hidden
     listed = found.any(axis=-1)
     positions = np.where(listed, lists.positions, np.int32(-1))
     return MergedLists(lists.queries, positions, scores, found, lists.relevant & listed, lists.num_true)
 
 
-def network_inputs(lists: MergedLists, first: FloatArray, around: Surroundings) -> FloatArray:
+def network_inputs(lists: MergedLists, names: Sequence[str], first: FloatArray, around: Surroundings) -> FloatArray:
     """What the network is shown of each candidate: float32 (queries, candidates, features)."""
     shape = lists.positions.shape
     flat = features(
@@ -123,6 +120,7 @@ def network_inputs(lists: MergedLists, first: FloatArray, around: Surroundings) 
         first,
         around.popularity[around.source[lists.queries][:, None], np.maximum(lists.positions, 0)].ravel(),
         np.repeat(around.history[lists.queries], shape[1]),
+        by_content(names),
     )
     return flat.reshape(*shape, -1)
 

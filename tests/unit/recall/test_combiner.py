@@ -186,6 +186,22 @@ def test_a_new_item_that_its_content_speaks_for_is_not_buried() -> None:
     assert place_of_a_new_item(("item_knn", "attributes")) < 0.6 * place_of_a_new_item(("item_knn", "other"))
 
 
+def test_of_a_new_item_only_content_is_heard() -> None:
+    learned = weights().model_copy(update={"channels": ("pagerank", "attributes")})
+    lists, around = fused()
+    new = Surroundings(np.full_like(around.popularity, np.nan), around.source, around.history)
+    deaf = lists.parts.copy()
+    both = ~np.isnan(lists.channel_scores).any(axis=0)
+    deaf[0][both] = 0
+    raw = lists.channel_scores.copy()
+    raw[0][both] = np.nan
+    silent = Fused(lists.positions, lists.scores, raw, deaf)
+    found, expected = (Combiner(learned).rescore(part, new, np.ones(4, np.bool_), 40) for part in (lists, silent))
+    assert found.positions.tolist() == expected.positions.tolist()
+    assert found.scores == pytest.approx(expected.scores)
+    assert found.parts.sum(axis=0) == pytest.approx(np.where(found.positions >= 0, found.scores, 0), abs=1e-4)
+
+
 def test_few_queries_train_no_network() -> None:
     assert fitted(200) is None
 
