@@ -6,8 +6,9 @@ distinct ids (``$us``, ``$vs``; record k goes from ``$us[$s[k]]`` to ``$vs[$t[k]
 once. What is read and what is written are different statements of one transaction: no plan has to hold all rows back
 before the first write (Neo4j's ``Eager``).
 
-Three kinds of names of our own begin with an underscore, which no name of a schema does: the labels ``_KGRecall`` (one node:
-schema and identity of the store) and ``_KGRecallLane`` (write counters), and on relationships the property ``_seq``.
+Names of our own begin with an underscore, which no name of a schema does: the labels ``_KGRecall`` (one node:
+schema and identity of the store), ``_KGRecallLane`` (write counters) and ``_KGRecallNote`` (what the next import must know),
+and on relationships the property ``_seq``.
 
 A transaction takes one lane, locks it, and gives its relationships ``_seq = number * LANES + lane``; lanes let transactions
 commit side by side while the numbers of each stay in the order of commits, which is what "written since" needs.
@@ -28,6 +29,8 @@ WRITE_META = "MATCH (m:_KGRecall {id: 'meta'}) SET m.schema = $schema, m.catalog
 MAKE_LANES = (
     f"UNWIND range(0, {LANES - 1}) AS lane MERGE (l:_KGRecallLane {{id: lane}}) ON CREATE SET l.number = 0, l._lock = 0"
 )
+READ_NOTE = "MATCH (n:_KGRecallNote {id: $name}) RETURN n.text"
+KEEP_NOTE = "MATCH (m:_KGRecall {id: 'meta'}) REMOVE m._lock MERGE (n:_KGRecallNote {id: $name}) SET n.text = $text"
 TAKE_LANE = "MATCH (l:_KGRecallLane {id: $lane}) REMOVE l._lock RETURN l.number"
 ADVANCE_LANE = "MATCH (l:_KGRecallLane {id: $lane}) SET l.number = $number"
 READ_LANES = "MATCH (l:_KGRecallLane) RETURN l.id, l.number ORDER BY l.id"

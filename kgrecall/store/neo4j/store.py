@@ -191,6 +191,16 @@ class Neo4jStore:
         """The lock and the notes of an import; see :mod:`kgrecall.store.journal`."""
         return Neo4jJournal(self._connection)
 
+    def note(self, name: str) -> str | None:
+        """What :meth:`keep_note` kept under this name; it is no part of the graph."""
+        self._declared(self._connection.read(self._read_meta))
+        rows = self._connection.read(lambda run: run(cypher.READ_NOTE, name=name))
+        return str(rows[0][0]) if rows else None
+
+    def keep_note(self, name: str, text: str) -> None:
+        self._schema_for_write()
+        self._connection.write(lambda run: run(cypher.KEEP_NOTE, name=name, text=text))
+
     def close(self) -> None:
         self._connection.close()
 

@@ -1,4 +1,5 @@
-"""A column that is new, gone or of another type is told, and stops the import where the policy says so."""
+"""What files looked like is remembered: a column that is new, gone or of another type is told, and stops the import where the
+policy says so."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kgrecall.errors import SchemaError, SourceError, TooManyBadRows
+from kgrecall.errors import NotBuilt, SchemaError, SourceError, TooManyBadRows
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.reader import read_tables
-from kgrecall.store.ingest import ingest
+from kgrecall.store.base import GraphStore
+from kgrecall.store.ingest import Remembering, ingest
 from kgrecall.store.report import ImportReport
-from kgrecall.store.sqlite import SqliteStore
 
 SCHEMA = GraphSchema.parse(
     {
@@ -39,10 +40,9 @@ SCHEMA = GraphSchema.parse(
 
 
 @pytest.fixture
-def store() -> Any:
-    store = SqliteStore(":memory:")
-    yield store
-    store.close()
+def store(fresh_store: GraphStore) -> GraphStore:
+    """Empty, and without a schema."""
+    return fresh_store
 
 
 def write(
@@ -52,18 +52,34 @@ def write(
     (folder / "buys-1.csv").write_text(f"{header}\n{row}\n")
 
 
-def run(folder: Path, store: SqliteStore, drift: Any = "extend") -> ImportReport:
+def run(folder: Path, store: GraphStore, drift: Any = "extend") -> ImportReport:
     return ingest(read_tables(folder, SCHEMA, drift=drift), store, SCHEMA, drift=drift)
 
 
-def test_the_same_files_do_not_drift(tmp_path: Path, store: SqliteStore) -> None:
+def test_the_same_files_do_not_drift(tmp_path: Path, store: GraphStore) -> None:
     write(tmp_path)
     assert [run(tmp_path, store).drift for _ in range(2)] == [(), ()]
     (tmp_path / "buys-1.csv").rename(tmp_path / "buys-2.csv")
     assert run(tmp_path, store, "stop").drift == ()
 
 
-def test_a_new_column_and_a_changed_type(tmp_path: Path, store: SqliteStore) -> None:
+def test_notes_are_no_part_of_the_graph(store: GraphStore) -> None:
+    assert isinstance(store, Remembering)
+    with pytest.raises(NotBuilt):
+        store.note("shape")
+    with pytest.raises(NotBuilt):
+        store.keep_note("shape", "round")
+    store.apply_schema(SCHEMA)
+    assert store.note("shape") is None
+    before = store.version()
+    for text in ("round", "schön \x00 'quoted'"):
+        store.keep_note("shape", text)
+        assert store.note("shape") == text
+    assert store.note("other") is None
+    assert store.version() == before
+
+
+def test_a_new_column_and_a_changed_type(tmp_path: Path, store: GraphStore) -> None:
     write(tmp_path)
     run(tmp_path, store)
     write(tmp_path, prices="2.5", header="user,item,at,device,colour", row="u,i1,1700000000,phone,red")
@@ -78,7 +94,7 @@ def test_a_new_column_and_a_changed_type(tmp_path: Path, store: SqliteStore) -> 
     assert run(tmp_path, store).drift == ()
 
 
-def test_a_lost_column(tmp_path: Path, store: SqliteStore) -> None:
+def test_a_lost_column(tmp_path: Path, store: GraphStore) -> None:
     write(tmp_path)
     run(tmp_path, store)
     write(tmp_path, header="user,item,at", row="u,i1,1700000000")
@@ -100,14 +116,14 @@ def test_without_ids_or_keys_there_is_nothing_to_accept(tmp_path: Path, header: 
         read_tables(tmp_path, SCHEMA, drift="accept")
 
 
-def test_a_column_that_nobody_mapped_may_go(tmp_path: Path, store: SqliteStore) -> None:
+def test_a_column_that_nobody_mapped_may_go(tmp_path: Path, store: GraphStore) -> None:
     write(tmp_path, header="user,item,at,device,colour", row="u,i1,1700000000,phone,red")
     run(tmp_path, store)
     write(tmp_path)
     assert run(tmp_path, store).drift == ("buys-*.csv: the column 'colour' is gone.",)
 
 
-def test_dangling_edges_count_towards_the_share(tmp_path: Path, store: SqliteStore) -> None:
+def test_dangling_edges_count_towards_the_share(tmp_path: Path, store: GraphStore) -> None:
     write(tmp_path, header="user,item,at,device", row="\n".join(f"u,nothing,{1_700_000_000 + k},phone" for k in range(1_200)))
     with pytest.raises(TooManyBadRows, match="dangling_target"):
         run(tmp_path, store)
