@@ -84,7 +84,8 @@ def _lesson(
     """The lists, and once more with a fifth of the items as they would look had nobody chosen them.
 
     Held-out items have nearly all been chosen before, by others: from those alone the network would learn that an item which
-    only its attributes speak for is never right.
+    only its attributes speak for is never right. Items that really are new count as wrong in the first copy, where nobody can
+    have held them out, and not at all in the second: between the two lies how readily they are shown.
     """
     every = np.arange(len(known.queries))
     if not by_content(names).any():
@@ -96,10 +97,16 @@ def _lesson(
     second = network_inputs(new, names, first, Surroundings(popularity, around.source, around.history))
     return _Lesson(
         np.concatenate([inputs, second]),
-        np.concatenate([known.positions >= 0, new.positions >= 0]),
+        np.concatenate([known.positions >= 0, _met(new, around)]),
         np.concatenate([known.relevant, new.relevant]),
         np.concatenate([every, every]),
     )
+
+
+def _met(lists: MergedLists, around: Surroundings) -> BoolArray:
+    """Candidates that somebody has chosen: the others cannot be held out, and there is no telling if they are right."""
+    chosen = ~np.isnan(around.popularity[around.source[lists.queries][:, None], np.maximum(lists.positions, 0)])
+    return chosen & (lists.positions >= 0)
 
 
 def _unmet_lists(lists: MergedLists, unmet: BoolArray, names: Sequence[str]) -> MergedLists:
