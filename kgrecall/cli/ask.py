@@ -168,11 +168,11 @@ def _show(found: Candidates) -> None:
     effects = [name for name, effect in found.effects.items() if effect.any()]
     cells = [
         [c.rank, c.item_id, c.title or "", c.score]
-        + [c.channels.get(name, "") for name in found.channels]
         + [float(found.effects[name][i]) for name in effects]
+        + [", ".join(name for name in found.channels if name in c.channels)]
         for i, c in enumerate(found)
     ]
-    heads = ["rank", "item", "title", "score", *found.channels, *(f"{name} (effect)" for name in effects)]
+    heads = ["rank", "item", "title", "score", *(f"{name} (effect)" for name in effects), "found by"]
     print_table(f"{found.served} answer", heads, cells)
     for line in (*found.trace, *found.notes):
         err.print(line, markup=False)

@@ -16,6 +16,8 @@ NEAR = "NEAR"
 """The relation of evidence between two items whose learned vectors are close."""
 _MANY_EXCLUDED = 512
 """Up to this many excluded items the search fetches more and drops them; beyond, it masks them."""
+_ROUNDING = 1e-6
+"""A difference of two cosines that says nothing."""
 
 
 class VectorChannel:
@@ -74,6 +76,7 @@ def falls_without(item_vectors: FloatArray, query: QueryBatch, target: FloatArra
     """By how much a score falls when a visitor is placed by the history without one of its items.
 
     Shapes: item_vectors float32 (num_items, dim), target float32 (dim,) -> distinct items int32 (m,), float32 (m,) >= 0.
+    What rounding alone may bring about, as where two items share a vector, counts as 0.
     """
     items, place = np.unique(query.history_pos, return_inverse=True)
     weights = np.bincount(place, weights=query.history_weight, minlength=len(items)).astype(np.float32)
@@ -81,7 +84,8 @@ def falls_without(item_vectors: FloatArray, query: QueryBatch, target: FloatArra
     left = normalised(parts.sum(axis=0) - parts)
     if len(items) == 1:
         left[:] = 0  # not the rounding of a difference
-    return items.astype(np.int32), np.maximum(score - left @ target, 0).astype(np.float32)
+    falls = score - left @ target
+    return items.astype(np.int32), np.where(falls > _ROUNDING * max(abs(score), 1), falls, 0).astype(np.float32)
 
 
 def history_sums(item_vectors: FloatArray, queries: QueryBatch) -> FloatArray:

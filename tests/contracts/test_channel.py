@@ -398,11 +398,11 @@ def test_evidence_ends_in_the_item_and_its_shares_are_sorted(case: Case, queries
         assert case.channel.evidence(query, item, limit=1) == reasons[:1]
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("popularity", "sequence", "factors")])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("popularity", "sequence", "trending", "factors")])
 @settings(max_examples=30, deadline=None)
 @given(queries=query_batches())
 def test_removing_the_named_evidence_lowers_the_score(name: str, queries: QueryBatch) -> None:
-    """Not promised by ``sequence`` (older items become newer) and ``factors`` (all others are weighed anew)."""
+    """Not promised by ``sequence`` and ``trending`` (older items become newer), nor ``factors`` (the rest is weighed anew)."""
     channel = CASES[name].channel
     query = replace(queries.rows(0, 1), mask=None)
     hits = channel.recall(query, NUM_ITEMS)
