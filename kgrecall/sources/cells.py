@@ -139,7 +139,17 @@ def as_text(values: pa.Array) -> pa.StringArray:
             pa.array(whole.fill_null(False).to_numpy()), integers.to_arrow().cast(pa.string()), values.cast(pa.string())
         )
         return without(text, positions(number.is_nan()))
-    return values.cast(pa.string())
+    return _narrow(values) if types.is_integer(values.type) else values.cast(pa.string())
+
+
+def _narrow(values: pa.Array) -> pa.StringArray:
+    """Whole numbers as text; each is written once where few numbers lie between the least and the greatest."""
+    ends = pc.min_max(values)
+    least, greatest = ends["min"].as_py(), ends["max"].as_py()
+    if least is None or types.is_uint64(values.type) or 4 * (greatest - least) > len(values):
+        return values.cast(pa.string())
+    texts = pa.array(np.arange(least, greatest + 1, dtype=np.int64)).cast(pa.string())
+    return texts.take(pc.subtract(values.cast(pa.int64()), least))
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,3 +176,21 @@ def test_lists_keep_their_rows(cells: list[list[str | None] | None]) -> None:
     assert converted(array, "strings") == (expected, {})
     lists = list_cells(array, None)
     assert np.bincount(lists.parents, minlength=len(cells)).tolist() == [len(cell or ()) for cell in expected]
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint8(), pa.int32(), pa.int64(), pa.uint64()])
+@pytest.mark.parametrize("ends", [(0, 3), (-128, 127), (7, 7)])
+def test_many_narrow_integers_are_written_as_each_alone(kind: pa.DataType, ends: tuple[int, int]) -> None:
+    least, greatest = max(ends[0], 0 if pa.types.is_unsigned_integer(kind) else ends[0]), ends[1]
+    numbers = [None, *np.random.default_rng(0).integers(least, greatest + 1, 2_000).tolist(), least, greatest]
+    cells = convert_ids(pa.array(numbers, kind).slice(1))
+    assert cells.values.to_pylist() == list(map(str, numbers[1:]))
+    absent = convert_ids(pa.array(numbers, kind))
+    assert absent.values.to_pylist() == [None, *map(str, numbers[1:])]
+    assert {reason: rows.tolist() for reason, rows in absent.problems.items()} == {Reason.MISSING_ID: [0]}
+
+
+def test_wide_integers_keep_every_digit() -> None:
+    wide = [-(2**63), 0, 2**63 - 1]
+    assert convert_ids(pa.array(wide)).values.to_pylist() == list(map(str, wide))
+    assert convert_ids(pa.nulls(3, pa.int64())).values.to_pylist() == [None] * 3
