@@ -29,6 +29,7 @@ from kgrecall.index.base import (
 )
 from kgrecall.index.faiss_config import FLAT_LIMIT
 from kgrecall.index.faiss_config import FaissConfig as FaissConfig
+from kgrecall.index.faiss_lists import EligibleLists
 from kgrecall.index.faiss_search import FaissSearch
 from kgrecall.index.lift import Lift
 from kgrecall.index.scan import longest, padded, scan
@@ -61,7 +62,7 @@ class FaissIndex:
 
     def __init__(self, index: Any, config: FaissConfig, lift: Lift, live: BoolArray | None = None) -> None:
         self._index, self._lift, self._live = index, lift, live
-        self.config = config
+        self.config, self._lists = config, EligibleLists(index)
         self._vectors = _stored(index) if config.kind == "flat" and 0 < index.ntotal <= FLAT_LIMIT else None
         self._longest = 0.0 if self._vectors is None else longest(self._vectors)
 
@@ -135,7 +136,7 @@ class FaissIndex:
         want = min(k, count)
         if not want or not len(queries):
             return positions, scores
-        asked = FaissSearch(self._index, self.config, eligible, count)
+        asked = FaissSearch(self._index, self.config, self._lists, eligible, count)
         zero = ~queries.any(axis=1)
         if zero.any():
             positions[zero, :want] = np.arange(want) if eligible is None else np.flatnonzero(eligible)[:want]

@@ -10,40 +10,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrecall.index.faiss_config import FaissConfig
+from kgrecall.index.faiss_lists import EligibleLists, lists_wanted, nearest_lists
 from kgrecall.types import BoolArray, FloatArray
+
+_BLOCK = 256
+"""Queries whose lists are ranked at a time."""
 
 
 class FaissSearch:
     """One search call: which vectors are eligible, and how each kind is asked for them."""
 
-    def __init__(self, index: Any, config: FaissConfig, eligible: BoolArray | None, count: int) -> None:
+    def __init__(self, index: Any, config: FaissConfig, lists: EligibleLists, eligible: BoolArray | None, count: int) -> None:
         self._index, self._config, self._count = index, config, count
         self._selector: Any = None
+        self._full: FloatArray | None = None
         if eligible is not None and count < len(eligible):
-            self._selector = faiss.IDSelectorBitmap(np.packbits(eligible, bitorder="little"))
+            packed = np.packbits(eligible, bitorder="little")
+            self._selector = faiss.IDSelectorBitmap(packed)
+            self._full = lists.fullness(eligible, packed) if config.kind == "ivf" else None
         self._share = count / index.ntotal
 
     def nearest(self, queries: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
         """The k <= count best of each query, best first, ties by position; (q, k) both."""
-        params = self._approximate(k)
-        if params is None:
+        found = self._approximate(queries, k)
+        if found is None:
             return self._exact(queries, k)
-        scores, positions = self._index.search(queries, k, params=params)
+        scores, positions = found
         short = np.flatnonzero((positions < 0).any(axis=1))
         if len(short):
             positions[short], scores[short] = self._exact(queries[short], k)
         return _ordered(positions, scores)
 
-    def _approximate(self, k: int) -> Any:
-        """Parameters of an approximate search that still finds enough, or None where only an exact search does."""
+    def _approximate(self, queries: FloatArray, k: int) -> tuple[FloatArray, NDArray[np.int64]] | None:
+        """The scores and positions of a search that may miss some, or None where only an exact search finds enough."""
         if self._config.kind == "ivf":
-            # A mask thins every list alike: probing 1 / share times as many lists scores as many vectors as without it.
-            probes = math.ceil((self._config.num_probes or 1) / self._share)
-            return None if probes >= self._index.nlist else faiss.SearchParametersIVF(nprobe=probes, sel=self._selector)
+            return self._in_near_lists(queries, k)
         if self._config.kind == "hnsw" and self._share >= self._config.hnsw_exact_below:
             depth = math.ceil(max(self._config.hnsw_search_depth, k) / self._share)
-            return faiss.SearchParametersHNSW(efSearch=depth, sel=self._selector)
+            params = faiss.SearchParametersHNSW(efSearch=depth, sel=self._selector)
+            found: tuple[FloatArray, NDArray[np.int64]] = self._index.search(queries, k, params=params)
+            return found
         return None
+
+    def _in_near_lists(self, queries: FloatArray, k: int) -> tuple[FloatArray, NDArray[np.int64]] | None:
+        index, probes = self._index, self._config.num_probes or 1
+        if self._full is None:
+            found: tuple[FloatArray, NDArray[np.int64]] | None = None
+            if probes < index.nlist:
+                found = index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=probes))
+            return found
+        wanted = lists_wanted(k, self._count, probes, index.nlist)
+        if wanted >= index.nlist:
+            return None
+        scores, positions = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        for start in range(0, len(queries), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            lists, distances = nearest_lists(index, queries[rows], self._full, wanted)
+            params = faiss.SearchParametersIVF(nprobe=lists.shape[1], sel=self._selector)
+            arrays = [np.ascontiguousarray(queries[rows]), lists, distances, scores[rows], positions[rows]]
+            asked, *rest = [faiss.swig_ptr(array) for array in arrays]
+            index.search_preassigned_c(len(lists), asked, k, *rest, False, params)  # the wrapper takes no params
+        return scores, positions
 
     def _exact(self, queries: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
         """FAISS cuts ties at the last place as it likes: ask for one more, and for all ties where there are any."""

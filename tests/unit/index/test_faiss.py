@@ -66,6 +66,27 @@ def test_a_mask_does_not_cost_recall(kind: str, keep: float) -> None:
     assert (found >= 0).all()
 
 
+def test_a_mask_of_what_lies_together_does_not_cost_recall() -> None:
+    """Of 40 directions in 32 dimensions a mask keeps five: the lists nearest to most queries hold none of what it keeps."""
+    rng = np.random.default_rng(0)
+    centres, place = rng.standard_normal((40, 32)), rng.integers(0, 40, 20_000)
+    base = (centres[place] + rng.standard_normal((20_000, 32))).astype(np.float32)
+    queries, mask = (centres + 0.3 * rng.standard_normal((40, 32))).astype(np.float32), place < 5
+    index = FaissIndex.build(base, FaissConfig(kind="ivf"))
+    found, _ = index.search(queries, 10, mask=mask)
+    true, _ = ExactIndex(base).search(queries, 10, mask=mask)
+    assert recall(found, true) > 0.98
+
+
+def test_a_filtered_batch_of_an_approximate_index_equals_its_queries_one_by_one() -> None:
+    base, queries = clustered(20_000), clustered(300, seed=1)
+    mask = np.random.default_rng(5).random(20_000) < 0.4
+    index = FaissIndex.build(base, FaissConfig(kind="ivf"))
+    found, _ = index.search(queries, 10, mask=mask)
+    for i in range(0, 300, 7):
+        np.testing.assert_array_equal(index.search(queries[i : i + 1], 10, mask=mask)[0][0], found[i])
+
+
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_long_vectors_hide_no_neighbours(kind: str) -> None:
     """Lengths over two orders of magnitude: true neighbours are long, not near. Without the lift ivf finds .85 of them."""
