@@ -40,7 +40,7 @@ class EligibleLists:
             if self._list_of is None:
                 self._list_of = _lists(self._index)
         whole, kept = (np.bincount(of, minlength=self._index.nlist) for of in (self._list_of, self._list_of[eligible]))
-        full = np.minimum(1, kept / np.maximum(whole * eligible.mean(), 1e-9)).astype(np.float32)
+        full: FloatArray = np.minimum(1, kept / np.maximum(whole * eligible.mean(), 1e-9)).astype(np.float32)
         with self._lock:
             self._known[key] = full
             while len(self._known) > _REMEMBERED:
