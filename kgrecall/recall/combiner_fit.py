@@ -39,7 +39,7 @@ def fit_combiner(
     """Train a network to put held-out items first; None with fewer than 300 queries to learn from.
 
     The loss is the cross entropy between the softmax over a query's candidates and its held-out items (ListNet: Cao et al.,
-    ICML 2007), minimised by Adam (Kingma & Ba, ICLR 2015). The values come from three networks, each asked only about queries
+    ICML 2007), minimised by Adam (Kingma & Ba, ICLR 2015). The values come from several networks, each asked only about queries
     that it was not trained on: they may be compared with other ways of fusing. Deterministic.
 
     Args:
@@ -52,13 +52,25 @@ def fit_combiner(
         return None
     inputs = network_inputs(known, names, first, around)
     lesson = _lesson(lists, known, inputs, names, first, around, seed)
-    fold = np.random.default_rng(seed).permutation(len(lists.queries)) % _FOLDS
+    fold = _parts(around.source[lists.queries], seed)
     values = np.zeros(len(fold))
-    for part in range(_FOLDS):
+    for part in range(fold.max() + 1):
         asked = np.flatnonzero(fold == part)
         network = Combiner(_trained(lesson, fold != part, names, first, seed))
         values[asked] = known.take(asked).ndcg(network.log_odds(inputs[asked]), k)
     return FittedCombiner(_trained(lesson, fold >= 0, names, first, seed), values)
+
+
+def _parts(source: IntArray, seed: int) -> IntArray:
+    """Which queries are asked of one network, int64 (n,).
+
+    Those of one source together: what holds in one stretch of time need not hold in the next, and a network that saw other
+    queries of the same stretch would look better than it will be. Thirds at random where there is one source.
+    """
+    sources, part = np.unique(source, return_inverse=True)
+    if len(sources) > 1:
+        return part.astype(np.int64)
+    return np.random.default_rng(seed).permutation(len(source)) % _FOLDS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -148,6 +148,23 @@ def test_where_there_is_nothing_to_learn_the_value_is_no_better_than_the_weights
     assert learned.values.mean() < weigh(noise, NAMES, CONFIG).value + 0.02
 
 
+def test_what_holds_in_one_stretch_of_time_only_does_not_count() -> None:
+    """Who is right depends on the fold, which shows in how popular everything was: of no use for the time to come."""
+    merged, around = planted(1200)
+    fold = (around.history > np.log1p(10)).astype(np.int64)
+    popularity = np.stack([np.full(NUM_ITEMS, value, np.float32) for value in (0.0, 3.0)])
+    alike = np.ones(1200, np.float32)
+    within = fit_combiner(
+        merged, NAMES, np.ones(2, np.float32), Surroundings(np.zeros((1, NUM_ITEMS)), 0 * fold, around.history)
+    )
+    across = fit_combiner(merged, NAMES, np.ones(2, np.float32), Surroundings(popularity, fold, alike))
+    assert within is not None
+    assert across is not None
+    best_weights = weigh(merged, NAMES, CONFIG).value
+    assert within.values.mean() > best_weights + 0.05
+    assert across.values.mean() < best_weights
+
+
 def place_of_a_new_item(names: tuple[str, str]) -> float:
     """Where the second channel's best hit stands, had nobody chosen it: the mean over queries. The first channel knows people
     well, the second knows what items are, less well."""
