@@ -154,10 +154,15 @@ def stop_server(home: Path | None = None) -> bool:
     return True
 
 
+def new_password() -> str:
+    """Letters and digits only: the server's tools take what begins with a dash for an option."""
+    return secrets.token_hex(16)
+
+
 def _launch(home: Path, config: ServerConfig, *, tied: bool) -> LocalServer:
     """Start the process; a folder that was used before keeps its password and, when it is free, its port."""
     last = _read_state(home)
-    password = last.password if last else secrets.token_urlsafe(18)
+    password = last.password if last else new_password()
     port = config.port or _free_port(last)
     pid, container = 0, ""
     if runs_in_java(config.version):

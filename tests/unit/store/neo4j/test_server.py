@@ -123,3 +123,9 @@ def test_the_bare_word_means_the_local_server(tmp_path: Path) -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"ServerConfig\.port"):
         ServerConfig(port=70_000)
+
+
+def test_no_password_looks_like_an_option() -> None:
+    passwords = {neo4j_server.new_password() for _ in range(500)}
+    assert len(passwords) == 500
+    assert all(word.isalnum() and len(word) >= 16 for word in passwords)
