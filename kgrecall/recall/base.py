@@ -51,7 +51,8 @@ class QueryBatch:
     returned for any query of the batch; ``text`` float32 (q, text_dim) or None: encoded query texts, a zero row where a query
     has none; ``words`` (q,) or None: those texts as they were typed, "" where a query has none. ``friends`` (user positions),
     ``traits`` (codes of user attributes) and ``moment`` (codes of the context) are None where no query of the batch has any;
-    only channels of their own read them.
+    only channels of their own read them. ``alike`` bool (q,), or None for nowhere: the query asks what is like an item,
+    not what somebody will choose.
     """
 
     num_items: int
@@ -67,6 +68,7 @@ class QueryBatch:
     friends: Ragged | None = None
     traits: Ragged | None = None
     moment: Ragged | None = None
+    alike: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.user_pos)
@@ -96,6 +98,7 @@ class QueryBatch:
             friends=None if self.friends is None else self.friends.rows(start, stop),
             traits=None if self.traits is None else self.traits.rows(start, stop),
             moment=None if self.moment is None else self.moment.rows(start, stop),
+            alike=None if self.alike is None else self.alike[start:stop],
         )
 
 

@@ -119,7 +119,8 @@ class Panel:
             parts[text][led] = self._text_parts(names, hits[text])[led]
         if weights is None and self._combiner is not None and self._combiner.channels == names:
             around = Surroundings.now(self._popularity, batch.history_indptr)
-            rows = ~led & (np.diff(batch.history_indptr) > 0)
+            rows = ~led & (np.diff(batch.history_indptr) > 0)  # it learned from what people chose next
+            rows = rows if batch.alike is None else rows & ~batch.alike
             fused = self._combiner.rescore(fuse(hits, parts, max(k, self._cut(batch, hits))), around, rows, k)
         else:
             fused = fuse(hits, parts, k)

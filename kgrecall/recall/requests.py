@@ -160,6 +160,7 @@ class Resolver:
 
 def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None, text: FloatArray | None) -> QueryBatch:
     """The requests as one batch; ``text`` float32 (q, dim) with zero rows, or None."""
+    alike = np.array([r.query.item_id is not None for r in requests], np.bool_)
     return QueryBatch(
         num_items=num_items,
         user_pos=np.array([r.user_pos for r in requests], np.int64),
@@ -174,6 +175,7 @@ def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None
         friends=_ragged([r.friends for r in requests]),
         traits=_ragged([r.traits for r in requests]),
         moment=_ragged([r.moment for r in requests]),
+        alike=alike if alike.any() else None,
     )
 
 

@@ -61,3 +61,12 @@ def test_without_a_channel_that_it_knows_the_weighted_sum_serves(ingredients: In
     every = assemble(ingredients, CHANNELS, learned, encoder=None)
     asked = every.recall(Query(user_id="u007", k=10, channels=CHANNELS[:2]))
     assert asked.item_ids == fewer.recall(Query(user_id="u007", k=10)).item_ids
+
+
+def test_what_is_like_an_item_is_not_what_people_choose_next(ingredients: Ingredients, learned: FusionConfig) -> None:
+    engine = assemble(ingredients, CHANNELS, learned, encoder=None)
+    plain = assemble(ingredients, CHANNELS, learned.model_copy(update={"combiner": None}), encoder=None)
+    like, of_user = Query(item_id="i005", k=10), Query(user_id="u007", k=10)
+    found = engine.recall_many([of_user, like])
+    assert found[0].item_ids == engine.recall(of_user).item_ids != plain.recall(of_user).item_ids
+    assert found[1].item_ids == plain.recall(like).item_ids
