@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,17 +66,26 @@ def split_last(interactions: Interactions, *, valid: int = 1, test: int = 1) -> 
         if count < 0:
             raise ConfigError(name, expected="a count of 0 or more", got=count, remedy="Say how many events per user.")
     _check_any(interactions)
-    time = _times(interactions)
-    order = np.lexsort((interactions.item_pos, time, interactions.user_pos))
-    user = interactions.user_pos[order]
-    per_user = np.bincount(user, minlength=interactions.num_users)
-    before = np.cumsum(per_user) - per_user
-    from_end = np.empty(len(order), np.int64)
-    from_end[order] = (before + per_user)[user] - 1 - np.arange(len(order))
-    most = per_user[interactions.user_pos] - 1
-    in_test = from_end < np.minimum(test, most)
-    in_valid = (from_end < np.minimum(test + valid, most)) & ~in_test
-    return _parts(interactions, in_valid, in_test)
+    return _last_of_users(interactions, lambda _: valid, lambda _: test)
+
+
+def split_by_user(interactions: Interactions, *, valid: float = 0.1, test: float = 0.1) -> Split:
+    """The latest share of each user's events: for models that are judged on what each user did last.
+
+    As :func:`split_last`, with rounded shares instead of counts.
+
+    Args:
+        valid, test: shares of each user's events, together below 1.
+
+    Raises:
+        ConfigError: the shares are impossible, or the events have no times.
+    """
+    _check_shares(interactions, valid, test)
+    return _last_of_users(
+        interactions,
+        lambda per_user: np.rint((valid + test) * per_user) - np.rint(test * per_user),
+        lambda per_user: np.rint(test * per_user),
+    )
 
 
 def split_random(interactions: Interactions, *, valid: float = 0.1, test: float = 0.1, seed: int) -> Split:
@@ -125,6 +135,24 @@ def _pairs(events: Interactions) -> IntArray:
 def _cut(ordered: IntArray, first: int) -> int | float:
     """The time from which on events are cut off; infinity when none are."""
     return int(ordered[first]) if first < len(ordered) else np.inf
+
+
+def _last_of_users(
+    interactions: Interactions, valid: Callable[[IntArray], IntArray | int], test: Callable[[IntArray], IntArray | int]
+) -> Split:
+    """``valid`` and ``test`` tell how many events go there, given how many the user of an event has, int64 (n,)."""
+    time = _times(interactions)
+    order = np.lexsort((interactions.item_pos, time, interactions.user_pos))
+    user = interactions.user_pos[order]
+    per_user = np.bincount(user, minlength=interactions.num_users)
+    before = np.cumsum(per_user) - per_user
+    from_end = np.empty(len(order), np.int64)
+    from_end[order] = (before + per_user)[user] - 1 - np.arange(len(order))
+    mine = per_user[interactions.user_pos]
+    num_test, num_valid = test(mine), valid(mine)
+    in_test = from_end < np.minimum(num_test, mine - 1)
+    in_valid = (from_end < np.minimum(num_test + num_valid, mine - 1)) & ~in_test
+    return _parts(interactions, in_valid, in_test)
 
 
 def _parts(interactions: Interactions, in_valid: BoolArray, in_test: BoolArray) -> Split:

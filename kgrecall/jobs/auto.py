@@ -131,7 +131,10 @@ def _sample(snapshot: GraphSnapshot, config: BuildConfig, seed: int) -> tuple[Gr
     size = min(len(users), max(_LEAST_USERS, round(_SHARE * len(users))))
     drawn = np.random.default_rng(seed).choice(users, size, replace=False)
     part = events.take(np.isin(events.user_pos, drawn))
-    runs = [1 + len(Validation.carve(some, config.validation, seed=seed).folds) for some in (events, part)]
+    runs = [
+        1 + len(Validation.carve(some, config.validation, seed=seed, cut=config.validation_cut).folds)
+        for some in (events, part)
+    ]
     folds = runs[0] / runs[1]
     return snapshot.with_interactions(part), len(events) / len(part) * folds, folds
 

@@ -140,7 +140,7 @@ class _Build:
         checked_weights(snapshot, config.pagerank.relation_weights)
         self.channels, left_out = config.affordable(len(snapshot.items))
         self.notes = (*notes, *left_out)
-        self.validation = Validation.carve(self.events, config.validation, seed=seed)
+        self.validation = Validation.carve(self.events, config.validation, seed=seed, cut=config.validation_cut)
 
     def run(self, writer: ArtifactWriter) -> BuildReport:
         config = self.config

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from kgrecall.errors import BudgetExceeded, ConfigError, nearest
 from kgrecall.index.faiss_config import FaissConfig
+from kgrecall.jobs.folds import Cut
 from kgrecall.jobs.ingredients import CHANNELS, CHANNELS_BY_NAME
 from kgrecall.model.trainer import ModelConfig
 from kgrecall.recall.attributes import AttributesConfig
@@ -57,6 +58,9 @@ class BuildConfig(Settings):
     """Text encoder: a package with weights, a local folder, a Hugging Face id, or ``hashing``. None: no texts."""
     validation: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the interactions, the latest ones, on which settings are chosen."""
+    validation_cut: Cut = "moment"
+    """The latest of all events (``moment``), as a model in production is asked, or the latest of each user's (``user``), where
+    it will be judged on what each user did last. Without times a random share either way."""
     model: ModelConfig = ModelConfig()
     item_knn: tuple[ItemKnnConfig, ...] = Field(default=tuple(ItemKnnConfig(a=a, b=b, c=c) for a, b, c in _NORMS), min_length=1)
     ease: tuple[EaseConfig, ...] = Field(

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from kgrecall.jobs.asked import Asked
-from kgrecall.jobs.folds import Fold, cut_fold, timed
+from kgrecall.jobs.folds import Cut, Fold, cut_fold, timed
 from kgrecall.recall.base import Channel
 from kgrecall.recall.engine import RecallEngine
 from kgrecall.recall.fusion_weights import FittedFusion
@@ -32,12 +32,12 @@ class Validation:
     folds: tuple[Fold, ...]
 
     @classmethod
-    def carve(cls, interactions: Interactions, share: float, *, seed: int) -> Validation:
+    def carve(cls, interactions: Interactions, share: float, *, seed: int, cut: Cut = "moment") -> Validation:
         """Cut ``share`` of the events off the end for each fold (a random share where events have no times)."""
         folds: list[Fold] = []
         while len(folds) < _MOST_FOLDS and sum(len(fold.users) for fold in folds) < _ENOUGH_USERS:
             rest = folds[-1].train if folds and timed(interactions) else interactions
-            fold = cut_fold(rest, share * len(interactions) / len(rest), seed + len(folds))
+            fold = cut_fold(rest, share * len(interactions) / len(rest), seed + len(folds), cut)
             if fold is None:
                 break
             folds.append(fold)

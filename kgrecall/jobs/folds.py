@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from kgrecall.evaluate.evaluator import evaluate
-from kgrecall.graph.split import new_pairs, split_by_time, split_random
+from kgrecall.graph.split import Split, new_pairs, split_by_time, split_by_user, split_random
 from kgrecall.recall.base import Channel
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.requests import batch_of_users
 from kgrecall.types import IntArray, Interactions, PosArray
 
+Cut = Literal["moment", "user"]
+"""``moment``: at one time for all, as a model in production is asked; ``user``: through the middle of every history."""
 _MEASURE = "ndcg@20"
 _HISTORY = 500
 _MOST_USERS = 2000
@@ -44,16 +47,21 @@ def timed(events: Interactions) -> bool:
     return events.time is not None and len(np.unique(events.time)) > 1
 
 
-def cut_fold(events: Interactions, share: float, seed: int) -> Fold | None:
+def cut_fold(events: Interactions, share: float, seed: int, cut: Cut = "moment") -> Fold | None:
     """The last share of the events to be told from the rest; None when that asks nobody, or leaves less than half."""
     if share > 0.5:
         return None
-    by_time = timed(events)
-    split = split_by_time(events, valid=share, test=0) if by_time else split_random(events, valid=share, test=0, seed=seed)
+    split = _split(events, share, seed, cut)
     truth = new_pairs(split.valid, split.train)
     users = np.intersect1d(split.train.user_pos, truth.user_pos)
     users = a_few(users, seed=seed)
     return Fold(split.train, truth.take(np.isin(truth.user_pos, users)), users) if len(users) else None
+
+
+def _split(events: Interactions, share: float, seed: int, cut: Cut) -> Split:
+    if not timed(events):
+        return split_random(events, valid=share, test=0, seed=seed)
+    return split_by_time(events, valid=share, test=0) if cut == "moment" else split_by_user(events, valid=share, test=0)
 
 
 def a_few(users: IntArray, *, seed: int) -> IntArray:

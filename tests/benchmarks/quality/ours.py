@@ -49,10 +49,12 @@ class Builder:
     def _build(self, problem: Problem, seed: int) -> tuple[RecallEngine, int]:
         """The engine, and the bytes of its artifact."""
         from kgrecall.jobs.build import build_snapshot  # brings torch: baselines are measured without it
+        from kgrecall.jobs.build_config import BuildConfig
 
+        config = self._config or BuildConfig(validation_cut="user" if problem.by_user else "moment")
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "built")
-            print(build_snapshot(problem.snapshot, self._config, out=out, seed=seed))
+            print(build_snapshot(problem.snapshot, config, out=out, seed=seed))
             size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
             engine = load_engine(out)  # what is mapped stays readable after the folder is gone
         self._engines.append((problem, seed, engine, size))

@@ -22,12 +22,14 @@ class Problem:
     """What a system may look at.
 
     ``train``: the events to learn from. ``exclude``: the events whose items are never shown to their user (train, and
-    validation when test is measured). ``snapshot``: the graph, cut to ``train``.
+    validation when test is measured). ``snapshot``: the graph, cut to ``train``. ``by_user``: what is asked is the end of each
+    history, whenever that was; a system may choose its settings on a part cut in the same way.
     """
 
     train: Interactions
     exclude: Interactions
     snapshot: GraphSnapshot
+    by_user: bool = False
 
 
 @dataclass(frozen=True, slots=True)

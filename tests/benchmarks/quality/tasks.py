@@ -43,7 +43,7 @@ class BenchSet:
 
     ``folder``: below ``KGRECALL_BENCH_DATA``; None for the named data set that kgrecall fetches itself. ``measures``: the
     first one chooses parameters on validation. ``learn_valid``: what is measured on test has learned from validation, too;
-    False where published figures have not.
+    False where published figures have not. ``by_user``: the parts are cut through every user's history, at different times.
     """
 
     folder: str | None
@@ -52,6 +52,7 @@ class BenchSet:
     measures: tuple[str, ...] = TOP_20
     learn_valid: bool = True
     reshape: Callable[[Path, Path], None] = reshape.as_they_are
+    by_user: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Task:
     split: Split
     measures: tuple[Measure, ...]
     learn_valid: bool
+    by_user: bool
 
     @property
     def chosen_by(self) -> Measure:
@@ -71,14 +73,14 @@ class Task:
     @cached_property
     def for_valid(self) -> Problem:
         """Learn from train, to be measured on validation."""
-        return Problem(self.split.train, self.split.train, self.snapshot.with_interactions(self.split.train))
+        return Problem(self.split.train, self.split.train, self.snapshot.with_interactions(self.split.train), self.by_user)
 
     @cached_property
     def for_test(self) -> Problem:
         """Learn from train (and validation, where the set allows it), to be measured on test."""
         known = joined(self.split.train, self.split.valid)
         train = known if self.learn_valid else self.split.train
-        return Problem(train, known, self.snapshot.with_interactions(train))
+        return Problem(train, known, self.snapshot.with_interactions(train), self.by_user)
 
 
 def load(name: str) -> Task:
@@ -96,7 +98,7 @@ def load(name: str) -> Task:
     split = bench.split(snapshot)
     known = joined(split.train, split.valid)
     split = Split(split.train, new_pairs(split.valid, split.train), new_pairs(split.test, known))
-    return Task(name, snapshot, split, tuple(parse_measure(text) for text in bench.measures), bench.learn_valid)
+    return Task(name, snapshot, split, tuple(parse_measure(text) for text in bench.measures), bench.learn_valid, bench.by_user)
 
 
 def _snapshot(bench: BenchSet, folder: Path) -> GraphSnapshot:
@@ -166,10 +168,12 @@ SETS = {
     "movielens-100k": BenchSet(None, OURS / "movielens-100k.toml", by_time),
     "lightkg-lastfm": LIGHTKG,
     "lightkg-lastfm-train-valid": replace(LIGHTKG, learn_valid=True),
-    "ml1m-kg": BenchSet("ml1m-kg", MAPPINGS / "ml1m-kg.toml", released(), reshape=reshape.ml1m),
+    "ml1m-kg": BenchSet("ml1m-kg", MAPPINGS / "ml1m-kg.toml", released(), reshape=reshape.ml1m, by_user=True),
     "kgat-last-fm-17k": BenchSet("kgat-last-fm-partial", MAPPINGS / "kgat-last-fm.toml", released(valid=None)),
     "hetrec-lastfm": BenchSet("hetrec-lastfm-multimodal", MAPPINGS / "hetrec-lastfm.toml", released("0", "1", "2")),
-    "amazon-beauty": BenchSet("amazon-beauty-2014-5core", MAPPINGS / "amazon-beauty.toml", last_events, reshape=reshape.beauty),
+    "amazon-beauty": BenchSet(
+        "amazon-beauty-2014-5core", MAPPINGS / "amazon-beauty.toml", last_events, reshape=reshape.beauty, by_user=True
+    ),
     "amazon-book": BenchSet("kgat-amazon-book-no-kg", MAPPINGS / "kgat-pairs.toml", released(valid=None)),
     "gowalla": BenchSet("lightgcn-gowalla", MAPPINGS / "kgat-pairs.toml", released(valid=None)),
 }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kgrecall.errors import ConfigError
 from kgrecall.graph.adjacency import MISSING_TIME
-from kgrecall.graph.split import Split, new_pairs, split_by_time, split_last, split_random
+from kgrecall.graph.split import Split, new_pairs, split_by_time, split_by_user, split_last, split_random
 from kgrecall.types import Interactions
 
 event = st.tuples(st.integers(0, 4), st.integers(0, 6), st.sampled_from([MISSING_TIME, *range(12)]))
@@ -150,3 +150,26 @@ def test_empty_and_untimed_events_are_refused_by_name() -> None:
     for split in (split_by_time, split_last):
         with pytest.raises(ConfigError, match="a time per event"):
             split(interactions([(0, 0, 0)], timed=False))
+
+
+@given(events, shares)
+def test_split_by_user_cuts_every_history_at_its_own_time(rows: list[tuple[int, int, int]], share: tuple[float, float]) -> None:
+    whole = interactions(rows)
+    split = split_by_user(whole, valid=share[0], test=share[1])
+    assert_partition(whole, split)
+    for user in {row[0] for row in rows}:
+        of_user = [part.take(part.user_pos == user) for part in (split.train, split.valid, split.test)]
+        learned, valid, asked = map(times, of_user)
+        n = len(learned) + len(valid) + len(asked)
+        assert learned, "a user keeps an event to learn from"
+        assert max(learned) <= min(valid + asked, default=np.inf)
+        assert max(learned + valid) <= min(asked, default=np.inf)
+        assert len(asked) == min(round(share[1] * n), n - 1)
+
+
+def test_split_by_user_known_answer() -> None:
+    rows = [(0, i % 7, t) for i, t in enumerate(range(10))] + [(1, i, 100 + i) for i in range(5)] + [(2, 0, 7)]
+    split = split_by_user(interactions(rows), valid=0.2, test=0.2)
+    assert times(split.test) == [8, 9, 104]
+    assert times(split.valid) == [6, 7, 103]
+    assert times(split.train) == [0, 1, 2, 3, 4, 5, 100, 101, 102, 7]

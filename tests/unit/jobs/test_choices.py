@@ -39,6 +39,17 @@ def test_folds_are_later_than_their_training_events_and_do_not_overlap() -> None
         assert older.truth.time.max() <= newer.train.time.max()
 
 
+def test_a_cut_by_user_goes_through_the_middle_of_every_history() -> None:
+    fold = Validation.carve(drifting(), 0.1, seed=0, cut="user").folds[0]
+    assert fold.train.time is not None
+    assert fold.truth.time is not None
+    assert fold.train.time.max() > fold.truth.time.min(), "others go on in the meantime"
+    for user in fold.users:
+        learned, asked = fold.train.time[fold.train.user_pos == user], fold.truth.time[fold.truth.user_pos == user]
+        assert learned.max() < asked.min()
+        assert len(learned) == 18
+
+
 def test_where_demand_drifts_recent_popularity_is_chosen() -> None:
     validation = Validation.carve(drifting(), 0.1, seed=0)
     chosen = validation.choose(
