@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from kgrecall.sources.numerals import Numerals
 from kgrecall.sources.quarantine import Reason
 from kgrecall.types import BoolArray, IntArray
 
@@ -127,8 +128,11 @@ def _decoded(cell: bytes | None) -> str | None:
         return None
 
 
-def as_text(values: pa.Array) -> pa.StringArray:
-    """The text of plain values. Whole floating-point numbers lose their ``.0`` (columns of integers with gaps), NaN is null."""
+def as_text(values: pa.Array, numerals: Numerals | None = None) -> pa.StringArray:
+    """The text of plain values. Whole floating-point numbers lose their ``.0`` (columns of integers with gaps), NaN is null.
+
+    ``numerals``: remembers the texts of whole numbers for the next column.
+    """
     if types.is_string(values.type):
         return values
     if types.is_floating(values.type):
@@ -139,17 +143,7 @@ def as_text(values: pa.Array) -> pa.StringArray:
             pa.array(whole.fill_null(False).to_numpy()), integers.to_arrow().cast(pa.string()), values.cast(pa.string())
         )
         return without(text, positions(number.is_nan()))
-    return _narrow(values) if types.is_integer(values.type) else values.cast(pa.string())
-
-
-def _narrow(values: pa.Array) -> pa.StringArray:
-    """Whole numbers as text; each is written once where few numbers lie between the least and the greatest."""
-    ends = pc.min_max(values)
-    least, greatest = ends["min"].as_py(), ends["max"].as_py()
-    if least is None or types.is_uint64(values.type) or 4 * (greatest - least) > len(values):
-        return values.cast(pa.string())
-    texts = pa.array(np.arange(least, greatest + 1, dtype=np.int64)).cast(pa.string())
-    return texts.take(pc.subtract(values.cast(pa.int64()), least))
+    return (numerals or Numerals()).texts_of(values) if types.is_integer(values.type) else values.cast(pa.string())
 
 
 @dataclass(frozen=True, slots=True)

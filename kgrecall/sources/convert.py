@@ -13,6 +13,7 @@ from pyarrow import types
 from kgrecall.mapping import TimeUnit
 from kgrecall.schema import PropertyType
 from kgrecall.sources.cells import Cells, ListCells, as_text, joined, list_cells, plain, positions, without
+from kgrecall.sources.numerals import Numerals
 from kgrecall.sources.quarantine import Reason
 from kgrecall.sources.times import convert_times
 from kgrecall.types import IntArray
@@ -52,10 +53,12 @@ def convert(
     return Cells(converted.values, joined(cells.problems, converted.problems))
 
 
-def convert_ids(array: pa.Array, *, null_values: Sequence[str] = ("",), prefix: str = "") -> Cells:
-    """Convert a column to ids: string (n,); an empty or blank cell is MISSING_ID."""
+def convert_ids(
+    array: pa.Array, *, null_values: Sequence[str] = ("",), prefix: str = "", numerals: Numerals | None = None
+) -> Cells:
+    """Convert a column to ids: string (n,); an empty or blank cell is MISSING_ID. ``numerals`` as in :func:`as_text`."""
     cells = plain(array, null_values)
-    ids = as_text(cells.values)
+    ids = as_text(cells.values, numerals)
     missing = positions(_blank(ids)) if types.is_string(cells.values.type) else positions(ids.is_null())
     for found in cells.problems.values():
         missing = np.setdiff1d(missing, found)

@@ -16,6 +16,7 @@ from kgrecall.mapping import Column, EdgeMapping, FileMapping, NodeMapping, Time
 from kgrecall.schema import GraphSchema, PropertyType
 from kgrecall.sources.cells import Cells, Problems, is_list, joined, list_cells, plain, positions
 from kgrecall.sources.convert import convert, convert_ids
+from kgrecall.sources.numerals import Numerals
 from kgrecall.sources.quarantine import Quarantine, Reason
 from kgrecall.sources.raw import BadRows, RawBatch
 from kgrecall.sources.tables import EdgeBatch, NodeBatch, Origin
@@ -57,6 +58,7 @@ class RecordBuilder:
         self._name, self._file, self._schema, self._quarantine = name, file, schema, quarantine
         self._list_columns = list_columns
         self._units: dict[str, TimeUnit] = {}
+        self._numerals = Numerals()
         self._latest = int(time.time() * 1000) + _DAY
         self._own_ids = {node.id.column for node in file.nodes}
         self.records_read: Counter[str] = Counter()
@@ -70,7 +72,7 @@ class RecordBuilder:
     def nodes(self, raw: RawBatch, mapping: NodeMapping) -> NodeBatch:
         """One node per row."""
         kinds = self._schema.node(mapping.label).properties
-        ids = convert_ids(raw.columns[mapping.id.column], null_values=self._file.null_values, prefix=mapping.id.prefix)
+        ids = self._ids(raw.columns[mapping.id.column], mapping.id)
         columns = {name: self._property(raw, how, kinds[name]) for name, how in mapping.properties.items()}
         faults = [(mapping.id.column, ids.problems)]
         faults += [(mapping.properties[name].column, cells.problems) for name, cells in columns.items()]
@@ -137,7 +139,7 @@ class RecordBuilder:
 
         sources, targets = (pick(end.cells.values, end.parents is not None) for end in ends)
         arrays = {name: pick(cells.values, False) for name, cells in columns.items()}
-        rows = raw.rows[keep] if parents is None else raw.rows[parents[keep]]
+        rows = raw.rows[parents[keep]] if parents is not None else raw.rows if keep.all() else raw.rows[keep]
         create = ("source" in mapping.create, "target" in mapping.create)
         return EdgeBatch(mapping.type, sources, targets, arrays, Origin(self._name, rows), *create)
 
@@ -147,7 +149,7 @@ class RecordBuilder:
         absent = np.zeros(len(raw), np.bool_)
         separator = how.separator or (" " if how.column in self._list_columns else None)
         if separator is None and not is_list(array.type):
-            cells = convert_ids(array, null_values=nulls, prefix=how.prefix)
+            cells = self._ids(array, how)
             if optional and Reason.MISSING_ID in cells.problems:
                 absent[cells.problems[Reason.MISSING_ID]] = True
             return _End(how.column, cells, None, absent, {})
@@ -161,7 +163,10 @@ class RecordBuilder:
             lost = joined(lost, {Reason.MISSING_ID: np.flatnonzero(empty & ~unusable)})
         usable = ~unusable[lists.parents]
         flat = lists.flat if usable.all() else lists.flat.filter(pa.array(usable))
-        return _End(how.column, convert_ids(flat, null_values=nulls, prefix=how.prefix), lists.parents[usable], absent, lost)
+        return _End(how.column, self._ids(flat, how), lists.parents[usable], absent, lost)
+
+    def _ids(self, array: pa.Array, how: Column) -> Cells:
+        return convert_ids(array, null_values=self._file.null_values, prefix=how.prefix, numerals=self._numerals)
 
     def _property(self, raw: RawBatch, how: Column, kind: PropertyType) -> Cells:
         array, nulls = raw.columns[how.column], self._file.null_values
@@ -182,6 +187,9 @@ class RecordBuilder:
 
     def _event_time(self, cells: Cells) -> Cells:
         """Events lie between 1970 and tomorrow."""
+        ends = pc.min_max(cells.values)
+        if pc.and_(pc.greater_equal(ends["min"], 0), pc.less_equal(ends["max"], self._latest)).as_py():
+            return cells
         odd = {
             Reason.NEGATIVE_TIME: positions(pc.less(cells.values, 0)),
             Reason.FUTURE_TIME: positions(pc.greater(cells.values, self._latest)),

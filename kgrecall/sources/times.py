@@ -20,6 +20,7 @@ _ISO = (
     r"(?:[T ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?)?\s*$"
 )
 _MILLISECONDS: dict[TimeUnit, float] = {"s": 1000.0, "ms": 1.0, "us": 0.001}
+_FACTORS: dict[TimeUnit, int] = {"s": 1000, "ms": 1}
 _FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
 """0001-01-01 and the end of 9999, in milliseconds."""
 
@@ -60,10 +61,21 @@ def convert_times(values: pa.Array, unit: TimeUnit, timezone: str | None) -> Cel
         check_zone(timezone)
     if types.is_timestamp(values.type) or types.is_date(values.type):
         return _typed(values, timezone)
+    if unit in _FACTORS and types.is_integer(values.type) and (exact := _multiplied(values, _FACTORS[unit])) is not None:
+        return Cells(exact)
     series = pl.Series(values=pl.from_arrow(values))
     if unit == "iso8601":
         return _iso(series.cast(pl.String), timezone)
     return _counted(series, unit)
+
+
+def _multiplied(values: pa.Array, factor: int) -> pa.Int64Array | None:
+    """Whole numbers of units as milliseconds; None where one of them is out of range."""
+    ends = pc.min_max(values)
+    least, greatest = ends["min"].as_py(), ends["max"].as_py()
+    if least is not None and not _FIRST <= least * factor <= greatest * factor <= _LAST:
+        return None
+    return pc.multiply(values.cast(pa.int64()), factor)
 
 
 def _counted(series: pl.Series, unit: TimeUnit) -> Cells:

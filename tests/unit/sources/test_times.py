@@ -73,11 +73,15 @@ def test_clock_changes() -> None:
         ([1_700_000_000_123], "ms", [1_700_000_000_123], {}),
         ([1_700_000_000_123_999], "us", [1_700_000_000_123], {}),
         ([-1.5, 0.0], "s", [-1500, 0], {}),
+        ([-62_135_596_800, None, 253_402_300_799], "s", [-62_135_596_800_000, None, 253_402_300_799_000], {}),
+        ([0, 253_402_300_800, -(2**63)], "s", [0, None, None], {"out_of_range": [1, 2]}),
+        (pa.array([7, 2**64 - 1], pa.uint64()), "ms", [7, None], {"out_of_range": [1]}),
+        (pa.array([-7, 7], pa.int8()), "s", [-7000, 7000], {}),
         (["x", "nan", "1e18", "-1e18"], "s", [None] * 4, {"not_a_time": [0], "not_finite": [1], "out_of_range": [2, 3]}),
         (["1e400"], "s", [None], {"not_finite": [0]}),
     ],
 )
-def test_numbers(cells: list[Any], unit: str, expected: list[Any], problems: dict[str, list[int]]) -> None:
+def test_numbers(cells: list[Any] | pa.Array, unit: str, expected: list[Any], problems: dict[str, list[int]]) -> None:
     assert read(cells, unit) == (expected, problems)
 
 
