@@ -29,7 +29,7 @@ def detect_unit(values: pa.Array) -> TimeUnit | None:
     """The unit that makes the median of numbers a time between 1973 and 2286; ``iso8601`` when most are no numbers.
 
     Eight digits that start with 19 or 20 are compact dates (20240131), not seconds of the year 1970. None when there is no
-    value to judge by. Typed times need no unit: any answer will do.
+    finite value to judge by. Typed times need no unit: any answer will do.
     """
     series = pl.Series(values=pl.from_arrow(values)).drop_nulls()
     if series.is_empty():
@@ -39,7 +39,10 @@ def detect_unit(values: pa.Array) -> TimeUnit | None:
     number = _numbers(series).drop_nulls()
     if 2 * len(number) <= len(series):
         return "iso8601"
-    middle = abs(float(np.median(number.to_numpy())))
+    finite = number.filter(number.is_finite())
+    if finite.is_empty():
+        return None
+    middle = abs(float(np.median(finite.to_numpy())))
     if series.dtype == pl.String and 19_000_101 <= middle <= 20_991_231 and bool(series.str.contains(_ISO).all()):
         return "iso8601"
     return "s" if middle < 1e10 else "ms" if middle < 1e13 else "us"

@@ -106,6 +106,9 @@ def test_an_unknown_zone() -> None:
 @pytest.mark.parametrize(
     ("cells", "unit"),
     [
+        ([1_700_000_000, float("nan"), 1_700_000_000.5], "s"),
+        (["1700000000", "nan", "inf"], "s"),
+        ([float("nan")], None),
         (["881250949", "x", "881250950"], "s"),
         ([1.7e9], "s"),
         (["1700000000000"], "ms"),
