@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from kgrecall.sources.plan import PlannedFile, RecordMapping, columns_of, passes
 from kgrecall.sources.quarantine import Quarantine, QuarantineLimits
 from kgrecall.sources.raw import BadRows, RawBatch, TableSource, TypedSource
 from kgrecall.sources.recbole import RecBoleSource
-from kgrecall.sources.records import RecordBuilder
+from kgrecall.sources.records import JUDGED_ROWS, RecordBuilder
 from kgrecall.sources.tables import Batch
 from kgrecall.types import Progress, no_progress
 
@@ -98,7 +98,7 @@ class TableReader:
         builder = RecordBuilder(source.name, file.mapping, self.schema, self.quarantine, lists)
         before = self.records_read.copy()
         for number, mappings in enumerate(passes(file.mapping, self.schema)):
-            for batch in source.read(columns_of(mappings), self._batch_rows):
+            for batch in _judged(source.read(columns_of(mappings), self._batch_rows), builder, mappings):
                 if number == 0:
                     self._count_rows(source.name, batch)
                 for mapping in mappings:
@@ -229,6 +229,23 @@ def _layout(files: Iterable[PlannedFile]) -> Layout:
         columns = {name: types.get(name, "text") for name in file.source.columns}
         layout[file.mapping.path] = columns | layout.get(file.mapping.path, {})
     return layout
+
+
+def _judged(
+    batches: Iterator[RawBatch | BadRows], builder: RecordBuilder, mappings: Sequence[RecordMapping]
+) -> Iterator[RawBatch | BadRows]:
+    """The same batches; the builder sees the first rows of the file before any of them, however they are cut."""
+    head: deque[RawBatch | BadRows] = deque()
+    rows = 0
+    for batch in batches:
+        head.append(batch)
+        rows += len(batch.rows)
+        if rows >= JUDGED_ROWS:
+            break
+    builder.judge([batch for batch in head if isinstance(batch, RawBatch)], mappings)
+    while head:
+        yield head.popleft()
+    yield from batches
 
 
 def _records(builder: RecordBuilder, batch: RawBatch | BadRows, mapping: RecordMapping) -> Iterator[Batch]:

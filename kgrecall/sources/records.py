@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ from kgrecall.sources.tables import EdgeBatch, NodeBatch, Origin
 from kgrecall.sources.times import detect_unit
 from kgrecall.types import BoolArray, IntArray
 
+JUDGED_ROWS = 1_000
+"""Rows that tell the unit of times which does not stand in the mapping."""
 _DAY = 86_400_000
 
 
@@ -63,6 +65,16 @@ class RecordBuilder:
         self._own_ids = {node.id.column for node in file.nodes}
         self.records_read: Counter[str] = Counter()
         """Records asked for so far, by label and relation, the quarantined ones included."""
+
+    def judge(self, head: Sequence[RawBatch], mappings: Iterable[EdgeMapping | NodeMapping]) -> None:
+        """Detect the time units from the first rows of the file. A unit that they do not tell is told by later ones."""
+        for mapping in mappings:
+            spec = self._schema.node(mapping.label) if isinstance(mapping, NodeMapping) else self._schema.edge(mapping.type)
+            for name, how in mapping.properties.items():
+                if spec.properties[name] == "time" and how.unit is None and head:
+                    parts = [raw.columns[how.column].slice(0, JUDGED_ROWS) for raw in head]
+                    alike = [part for part in parts if part.type == parts[0].type]  # JSON lines may change it
+                    self._unit(pa.concat_arrays(alike).slice(0, JUDGED_ROWS), how)
 
     def lost(self, bad: BadRows, record: str) -> None:
         """Put a record aside for every row that fell apart."""

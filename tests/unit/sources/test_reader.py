@@ -185,6 +185,14 @@ def test_time_units_are_detected_per_file_and_kept(tmp_path: Path) -> None:
     assert [row[3]["time"] for row in rows_of(reader)] == [None, 1_700_000_000_000, 5_000, 1_700_000_000_000, 1_700_000_000_000]
 
 
+@pytest.mark.parametrize("batch_rows", [1, 3, 100])
+def test_the_first_rows_tell_the_unit_however_they_are_cut(tmp_path: Path, batch_rows: int) -> None:
+    times = ("x", "1700000000000", "1700000000001", "17", "nan", "y")
+    write(tmp_path, "events.csv", "user,item,n,at", *(f"u{i},i,1,{time}" for i, time in enumerate(times)))
+    reader = read_tables(tmp_path, schema(_EVENTS), batch_rows=batch_rows, limits=QuarantineLimits(max_rows=None, max_share=1))
+    assert [row[3]["time"] for row in rows_of(reader)] == [1_700_000_000_000, 1_700_000_000_001, 17]
+
+
 def test_events_lie_between_1970_and_tomorrow(tmp_path: Path) -> None:
     lines = ("u,i,1,1969-12-31T00:00:00Z", "u,i,1,2999-01-01T00:00:00Z", "u,i,1,2000-01-01 00:00:00", "u,i,1,soon")
     write(tmp_path, "events.csv", "user,item,n,at", *lines, "u,i,1,2000-01-01T01:00:00+01:00")
