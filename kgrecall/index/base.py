@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrecall.errors import ConfigError, ShapeError, Shown
-from kgrecall.index.scan import longest, scan
+from kgrecall.index.scan import Scan
 from kgrecall.index.scan import padded as padded
 from kgrecall.types import BoolArray, FloatArray, PosArray
 
@@ -80,7 +80,7 @@ class ExactIndex:
 
     def __init__(self, vectors: FloatArray) -> None:
         self._vectors = check_vectors("vectors", vectors)
-        self._longest = longest(self._vectors)
+        self._scan = Scan(self._vectors)
         self._live: BoolArray | None = None
 
     @property
@@ -95,7 +95,7 @@ class ExactIndex:
         """See :meth:`VectorIndex.search`. Queries are scored in blocks, so that no q x n matrix is held."""
         queries = check_vectors("queries", queries, dim=self.dim)
         eligible = check_mask(mask, self._live, self.num_vectors)
-        return scan(self._vectors, queries, check_k(k), eligible, self._longest)
+        return self._scan.best(queries, check_k(k), eligible)
 
     def add(self, vectors: FloatArray) -> ExactIndex:
         """See :meth:`VectorIndex.add`."""

@@ -32,7 +32,7 @@ from kgrecall.index.faiss_config import FaissConfig as FaissConfig
 from kgrecall.index.faiss_lists import EligibleLists
 from kgrecall.index.faiss_search import FaissSearch
 from kgrecall.index.lift import Lift
-from kgrecall.index.scan import longest, padded, scan
+from kgrecall.index.scan import Scan, padded
 from kgrecall.types import BoolArray, FloatArray, PosArray, Progress, no_progress
 
 _TRAIN_POINTS_PER_LIST = 64
@@ -63,8 +63,7 @@ class FaissIndex:
     def __init__(self, index: Any, config: FaissConfig, lift: Lift, live: BoolArray | None = None) -> None:
         self._index, self._lift, self._live = index, lift, live
         self.config, self._lists = config, EligibleLists(index)
-        self._vectors = _stored(index) if config.kind == "flat" and 0 < index.ntotal <= FLAT_LIMIT else None
-        self._longest = 0.0 if self._vectors is None else longest(self._vectors)
+        self._scan = Scan(_stored(index)) if config.kind == "flat" and 0 < index.ntotal <= FLAT_LIMIT else None
 
     @classmethod
     def build(
@@ -129,8 +128,8 @@ class FaissIndex:
         """See :meth:`~kgrecall.index.base.VectorIndex.search`."""
         queries = check_vectors("queries", queries, dim=self.dim)
         k, eligible = check_k(k), check_mask(mask, self._live, self.num_vectors)
-        if self._vectors is not None:
-            return scan(self._vectors, queries, k, eligible, self._longest)
+        if self._scan is not None:
+            return self._scan.best(queries, k, eligible)
         positions, scores = padded(len(queries), k)
         count = self.num_vectors if eligible is None else int(np.count_nonzero(eligible))
         want = min(k, count)

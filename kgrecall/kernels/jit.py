@@ -37,6 +37,12 @@ def inner(function: Function) -> Function:
     return cast(Function, made)
 
 
+def any_order(function: Function) -> Function:
+    """A function that entries call, whose sums may be added up in any order."""
+    made: Any = numba.njit(nogil=True, fastmath={"reassoc", "contract"})(function)
+    return cast(Function, made)
+
+
 def entry(*arguments: Any) -> Callable[[Function], Function]:
     """A function without result that Python calls with arguments of these types."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrecall.errors import ShapeError
-from kgrecall.kernels.dense import best_of_dense
+from kgrecall.kernels.dense import FEW, best_of_dense
 from kgrecall.kernels.lists import keep_eligible, merge
 from kgrecall.kernels.selection import MAX_BUCKETS
 from kgrecall.kernels.sums import best_of_rows
@@ -22,6 +22,7 @@ Lists = tuple[PosArray, FloatArray]
 """positions int32 (q, k) and scores float32 (q, k), best first, ties by position, padded with -1 and -inf."""
 _ALL = np.zeros(0, np.bool_)
 _NO_FACTOR = np.zeros(0, np.float32)
+_NO_ITEMS = np.zeros(0, np.int32)
 
 
 class _Scratch(local):
@@ -35,7 +36,7 @@ class _Scratch(local):
         found = self._arrays.get(purpose)
         if found is None or len(found) < size:
             found = self._arrays[purpose] = np.zeros(size, dtype)
-        return found
+        return found[:size]
 
 
 class Loops:
@@ -84,10 +85,23 @@ class Loops:
         return found, returned
 
     def best_of_dense(
-        self, block: FloatArray, names: PosArray, vectors: FloatArray, queries: FloatArray, margins: FloatArray, found: Lists
-    ) -> None:
-        """Write the best of each row to ``found``; see :func:`kgrecall.kernels.dense.best_of_dense`."""
-        best_of_dense(block, names, vectors, queries, margins, self._scratch.counts, *found)
+        self,
+        rounded: tuple[NDArray[np.int16], float, float],
+        vectors: FloatArray,
+        queries: FloatArray,
+        k: int,
+        mask: BoolArray | None,
+    ) -> Lists:
+        """See :func:`kgrecall.kernels.dense.best_of_dense`; lists are as long as k, or the number of eligible vectors."""
+        few, eligible = _NO_ITEMS, len(vectors)
+        if mask is not None:
+            eligible = int(np.count_nonzero(mask))
+            if eligible * FEW <= len(vectors):
+                few = np.flatnonzero(mask).astype(np.int32)
+        found = _empty(len(queries), min(k, eligible))
+        if found[0].size:
+            best_of_dense(*rounded, vectors, queries, _or(mask, _ALL), few, eligible, self._scratch.counts, *found)
+        return found
 
     def keep_eligible(self, lists: Lists, drop: tuple[IntArray, PosArray], k: int) -> Lists:
         """The first k of each list that are not dropped."""

@@ -10,14 +10,71 @@ from numba import types
 from numpy.typing import NDArray
 
 from kgrecall.kernels.jit import entry, given, inner, written
-from kgrecall.kernels.selection import best_keys, order_of
+from kgrecall.kernels.machine import fetch
+from kgrecall.kernels.selection import best_keys, best_positive, key_of, order_of
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 Sums = NDArray[np.float64]
+_WHOLE = 5
+"""All columns are looked at, not the ones reached, while there are at most so many times the entries."""
+_LONG, _MANY = 64, 24
+_LINE = 16
+"""Numbers of 4 bytes that arrive together."""
 
 
 @inner
-def add_rows(
+def best_sums(
+    indptr: IntArray,
+    indices: PosArray,
+    values: FloatArray,
+    rows: PosArray,
+    weights: FloatArray,
+    sums: Sums,
+    drop: PosArray,
+    factor: FloatArray,
+    mask: BoolArray,
+    counts: NDArray[np.int32],
+    positions: PosArray,
+    scores: FloatArray,
+) -> None:
+    """Write the best positive columns of ``factor * sum_r weights[r] * matrix[rows[r]]`` that are neither dropped nor masked,
+    best first, ties by column.
+
+    Args:
+        values, factor, mask: of length 0 for ones, for none and for all.
+        sums: float64 (num_columns,), zero before and after.
+        positions, scores: int32 (k,) and float32 (k,), filled with -1 and -inf beforehand.
+    """
+    entries = count_entries(indptr, rows)
+    if len(sums) <= _WHOLE * entries:
+        add_rows(indptr, indices, values, rows, weights, sums)
+        sums[drop] = 0
+        _take_best(sums, factor, mask, counts, positions, scores)
+    else:
+        touched = np.empty(entries, np.int32)
+        n = add_rows_noting(indptr, indices, values, rows, weights, sums, touched)
+        sums[drop] = 0
+        _take_best_touched(sums, touched, n, factor, mask, counts, positions, scores)
+
+
+@inner
+def add_rows(indptr: IntArray, indices: PosArray, values: FloatArray, rows: PosArray, weights: FloatArray, sums: Sums) -> None:
+    """``sums += sum_r weights[r] * matrix[rows[r]]``; ``values`` of length 0 stand for ones."""
+    ones, ahead = len(values) == 0, _rows_ahead(count_entries(indptr, rows), len(rows))
+    for r in range(len(rows)):
+        _fetch(indptr, indices, values, rows, r, ahead)
+        weight = weights[r]
+        first, last = indptr[rows[r]], indptr[rows[r] + 1]
+        if ones:
+            for place in range(first, last):
+                sums[indices[place]] += weight
+        else:
+            for place in range(first, last):
+                sums[indices[place]] += weight * values[place]
+
+
+@inner
+def add_rows_noting(
     indptr: IntArray,
     indices: PosArray,
     values: FloatArray,
@@ -26,12 +83,14 @@ def add_rows(
     sums: Sums,
     touched: PosArray,
 ) -> int:
-    """``sums += sum_r weights[r] * matrix[rows[r]]``; every column whose sum left 0 is written to ``touched``.
+    """As :func:`add_rows`; every column whose sum left 0 is written to ``touched``.
 
-    Returns how many were written; one stands twice when its sum was 0 in between. ``values`` of length 0 stand for ones.
+    Returns how many were written; one stands twice when its sum was 0 in between.
     """
-    n, ones = 0, len(values) == 0
+    ones, ahead = len(values) == 0, _rows_ahead(count_entries(indptr, rows), len(rows))
+    n = 0
     for r in range(len(rows)):
+        _fetch(indptr, indices, values, rows, r, ahead)
         weight = weights[r]
         for place in range(indptr[rows[r]], indptr[rows[r] + 1]):
             column = indices[place]
@@ -40,6 +99,26 @@ def add_rows(
             n += before == 0
             sums[column] = before + (weight if ones else weight * values[place])
     return n
+
+
+@inner
+def _rows_ahead(entries: int, num_rows: int) -> int:
+    """For how many rows memory is asked before they are read: some hundred entries."""
+    return 1 if entries >= _LONG * num_rows else _MANY
+
+
+@inner
+def _fetch(indptr: IntArray, indices: PosArray, values: FloatArray, rows: PosArray, r: int, ahead: int) -> None:
+    """Ask for the beginning of a row that comes soon: what rows keep apart in memory then arrives together."""
+    if r + 2 * ahead < len(rows):
+        fetch(indptr, np.int64(rows[r + 2 * ahead]))
+    if r + ahead < len(rows):
+        soon = indptr[rows[r + ahead]]
+        fetch(indices, soon)
+        fetch(indices, soon + _LINE)
+        if len(values):
+            fetch(values, soon)
+            fetch(values, soon + _LINE)
 
 
 @inner
@@ -60,54 +139,55 @@ def check(positions: PosArray, limit: int) -> None:
 
 
 @inner
-def fetch_rows(indptr: IntArray, indices: PosArray, values: FloatArray, rows: PosArray, scratch: PosArray) -> None:
-    """Look at both ends of every row: what many short rows keep apart in memory then arrives together.
-
-    Shapes: scratch int32 (>= len(rows),), written to so that the compiler keeps the looks.
-    """
-    ones = len(values) == 0
-    for r in range(len(rows)):
-        first, last = indptr[rows[r]], max(indptr[rows[r] + 1] - 1, indptr[rows[r]])
-        if first < len(indices):
-            scratch[r] = indices[first] ^ indices[last]
-            if not ones:
-                scratch[r] ^= np.int32(values[first] + values[last])
+def _take_best(
+    sums: Sums, factor: FloatArray, mask: BoolArray, counts: NDArray[np.int32], positions: PosArray, scores: FloatArray
+) -> None:
+    """Write the best of all columns and clear the sums."""
+    row = np.empty(len(sums), np.float32)
+    for j in range(len(sums)):
+        row[j] = np.float32(sums[j])
+        sums[j] = 0
+    if len(factor):
+        for j in range(len(row)):
+            row[j] *= factor[j]
+    if len(mask):
+        for j in range(len(row)):
+            row[j] = row[j] if mask[j] else np.float32(0)
+    chosen = np.empty(len(row), np.int32)
+    n = best_positive(row.view(np.int32), len(row), len(positions), counts, chosen)
+    for c in range(n):
+        row[c] = row[chosen[c]]  # ascending: nothing is overwritten before it is read
+    write_best(row, chosen, n, counts, positions, scores)
 
 
 @inner
-def take_best(
+def _take_best_touched(
     sums: Sums,
     touched: PosArray,
     n: int,
-    drop: PosArray,
     factor: FloatArray,
     mask: BoolArray,
     counts: NDArray[np.int32],
     positions: PosArray,
     scores: FloatArray,
 ) -> None:
-    """Write the best positive ``factor * sums`` that are neither dropped nor masked, ties by column, and clear the sums.
-
-    Args:
-        factor, mask: of length 0 for none.
-        positions, scores: int32 (k,) and float32 (k,), filled with -1 and -inf beforehand.
-    """
-    for i in range(len(drop)):
-        sums[drop[i]] = 0
-    found, kept, m = np.empty(n, np.float32), np.empty(n, np.int32), 0
+    """Write the best of the columns that were reached and clear the sums."""
+    row, columns, m = np.empty(n, np.float32), np.empty(n, np.int32), 0
     for i in range(n):
         column = touched[i]
-        total = sums[column]
+        score = np.float32(sums[column])
         sums[column] = 0
-        if total <= 0 or (len(mask) and not mask[column]):
-            continue
-        score = np.float32(total)
         if len(factor):
             score *= factor[column]
-        if score > 0:
-            found[m], kept[m] = score, column
-            m += 1
-    write_best(found, kept, m, counts, positions, scores)
+        if len(mask) and not mask[column]:
+            score = np.float32(0)
+        row[m], columns[m] = score, column  # without a branch
+        m += int(score > 0)
+    chosen = np.empty(m, np.int32)
+    m = best_positive(row.view(np.int32), m, len(positions), counts, chosen)
+    for c in range(m):
+        row[c], columns[c] = row[chosen[c]], columns[chosen[c]]
+    write_best(row, columns, m, counts, positions, scores)
 
 
 @inner
@@ -117,7 +197,7 @@ def write_best(
     """Write the best of ``found[:m]`` at ``kept[:m]`` to positions and scores, best first, ties by position."""
     bits, keys, best = found.view(np.uint32), np.empty(m, np.uint64), np.empty(m, np.uint64)
     for i in range(m):
-        keys[i] = (order_of(bits[i]) << np.uint64(32)) | np.uint64(kept[i])
+        keys[i] = key_of(bits[i], kept[i])
     wanted = best_keys(keys, m, len(positions), counts, best)
     ordered = scores.view(np.uint32)
     for i in range(wanted):
@@ -157,7 +237,7 @@ def best_of_rows(
     positions: PosArray,
     scores: FloatArray,
 ) -> None:
-    """For each query i, the best columns of ``factor * sum_r weights[r] matrix[rows[r]]`` over its rows.
+    """:func:`best_sums` for each query i over its rows.
 
     Shapes: row_indptr, drop_indptr int64 (q + 1,); sums float64 (num_columns,) and counts int32 (MAX_BUCKETS,), zero before
     and after; positions int32 (q, k) and scores float32 (q, k), filled with -1 and -inf beforehand.
@@ -165,8 +245,6 @@ def best_of_rows(
     check(rows, len(indptr) - 1)
     check(drop, len(sums))
     for i in range(len(positions)):
-        part = slice(row_indptr[i], row_indptr[i + 1])
-        touched = np.empty(count_entries(indptr, rows[part]), np.int32)
-        n = add_rows(indptr, indices, values, rows[part], weights[part], sums, touched)
-        dropped = drop[drop_indptr[i] : drop_indptr[i + 1]]
-        take_best(sums, touched, n, dropped, factor, mask, counts, positions[i], scores[i])
+        part, dropped = slice(row_indptr[i], row_indptr[i + 1]), drop[drop_indptr[i] : drop_indptr[i + 1]]
+        csr = indptr, indices, values, rows[part], weights[part]
+        best_sums(*csr, sums, dropped, factor, mask, counts, positions[i], scores[i])

@@ -7,7 +7,8 @@ from numba import types
 from numpy.typing import NDArray
 
 from kgrecall.kernels.jit import entry, given, inner, written
-from kgrecall.kernels.sums import Sums, add_rows, check, count_entries, fetch_rows, take_best, write_best
+from kgrecall.kernels.selection import key_of, nth_key
+from kgrecall.kernels.sums import Sums, add_rows_noting, best_sums, check, count_entries
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 
@@ -21,8 +22,8 @@ def take_nodes(
     beam: int,
     counts: NDArray[np.int32],
 ) -> tuple[PosArray, FloatArray]:
-    """The nodes with a positive sum but the asker's own, times their weights, and clear the sums: in the order in which they
-    were reached, or the ``beam`` best, best first, where there are more."""
+    """The nodes with a positive sum but the asker's own, times their weights, and clear the sums: all, or the ``beam`` best
+    where there are more, in the order in which they were reached."""
     if own >= 0:
         sums[own] = 0
     nodes, scores, m = np.empty(n, np.int32), np.empty(n, np.float32), 0
@@ -30,14 +31,18 @@ def take_nodes(
         node = touched[i]
         total = sums[node]
         sums[node] = 0
-        if total > 0:
-            nodes[m], scores[m] = node, np.float32(total) * node_weight[node]
-            m += 1
+        nodes[m], scores[m] = node, np.float32(total) * node_weight[node]  # without a branch
+        m += total > 0
     if m <= beam:
         return nodes[:m], scores[:m]
-    best, best_scores = np.empty(beam, np.int32), np.empty(beam, np.float32)
-    write_best(scores, nodes, m, counts, best, best_scores)
-    return best, best_scores
+    bits, keys, kept = scores.view(np.uint32), np.empty(m, np.uint64), 0
+    for i in range(m):
+        keys[i] = key_of(bits[i], nodes[i])
+    last = nth_key(keys, m, beam, counts)
+    for i in range(m):
+        nodes[kept], scores[kept] = nodes[i], scores[i]
+        kept += keys[i] <= last
+    return nodes[:beam], scores[:beam]
 
 
 @inner
@@ -114,9 +119,7 @@ def best_of_walks(
         if returned[i]:
             continue
         touched = np.empty(count_entries(out_indptr, rows[part]), np.int32)
-        n = add_rows(out_indptr, out_indices, out_values, rows[part], weights[part], node_sums, touched)
+        n = add_rows_noting(out_indptr, out_indices, out_values, rows[part], weights[part], node_sums, touched)
         nodes, node_scores = take_nodes(node_sums, touched, n, own[i], node_weight, beam, counts)
-        reached = np.empty(max(count_entries(back_indptr, nodes), len(nodes)), np.int32)
-        fetch_rows(back_indptr, back_indices, back_values, nodes, reached)
-        n = add_rows(back_indptr, back_indices, back_values, nodes, node_scores, item_sums, reached)
-        take_best(item_sums, reached, n, dropped, factor, mask, counts, positions[i], scores[i])
+        walk = back_indptr, back_indices, back_values, nodes, node_scores
+        best_sums(*walk, item_sums, dropped, factor, mask, counts, positions[i], scores[i])

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from kgrecall.kernels.tier import compiled
-from kgrecall.recall.base import Evidence, Hits, QueryBatch, best_positive, collect, top_k_of
+from kgrecall.recall.base import Evidence, Hits, QueryBatch, best_of, best_positive, collect
 from kgrecall.recall.node_space import NodeSpace, shared_columns, strongest_walks
 from kgrecall.recall.sparse_rows import SparseRows, is_in, power, row_and_column_sums, transposed
 from kgrecall.settings import Settings
@@ -113,13 +113,16 @@ class NeighborsChannel:
         return best_positive(items, scores, k, factor=self._item_weight, mask=queries.mask)
 
     def _nodes_of(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
-        """The nodes that the walk goes through, and their weights."""
+        """The nodes that the walk goes through, in the order in which they are reached, and their weights."""
         history, weights = queries.history(i)
         weights = weights * self._history_weight[history]
         own = self._own_nodes(queries.user_pos[i : i + 1])
         nodes, scores = self._to_nodes.weighted_sum(history, weights, own[own >= 0])
         scores = scores * self._node_weight[nodes]
-        return (nodes, scores) if len(nodes) <= self._beam else top_k_of(nodes, scores, self._beam)
+        if len(nodes) <= self._beam:
+            return nodes, scores
+        best = np.sort(best_of(nodes, scores, self._beam))
+        return nodes[best], scores[best]
 
     def _own_nodes(self, user_pos: IntArray) -> PosArray:
         """The node of each user, -1 for one that has none: int32 (q,)."""

@@ -47,6 +47,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "sqlite3": ("store.sqlite.",),
     "faiss": ("index.faiss",),
     "numba": ("kernels.",),
+    "llvmlite": ("kernels.",),
     "torch": ("encode.pretrained", "model.", "privacy."),
     "torch_geometric": ("model.",),
     "transformers": ("encode.pretrained",),
