@@ -10,7 +10,6 @@ import numpy as np
 
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.build_config import BuildConfig
-from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.encoders import open_encoder
 
 Probe = Callable[[GraphSnapshot, BuildConfig], None]
@@ -131,10 +130,7 @@ def _sample(snapshot: GraphSnapshot, config: BuildConfig, seed: int) -> tuple[Gr
     size = min(len(users), max(_LEAST_USERS, round(_SHARE * len(users))))
     drawn = np.random.default_rng(seed).choice(users, size, replace=False)
     part = events.take(np.isin(events.user_pos, drawn))
-    runs = [
-        1 + len(Validation.carve(some, config.validation, seed=seed, cut=config.validation_cut).folds)
-        for some in (events, part)
-    ]
+    runs = [1 + len(config.carve(some, seed).folds) for some in (events, part)]
     folds = runs[0] / runs[1]
     return snapshot.with_interactions(part), len(events) / len(part) * folds, folds
 

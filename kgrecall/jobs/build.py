@@ -25,7 +25,6 @@ from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.jobs.auto import plan_within
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.build_report import BuildReport
-from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.chosen import Chosen, choose_settings, learn_behaviour, prior
 from kgrecall.jobs.content_part import ContentPart
 from kgrecall.jobs.encoders import open_encoder
@@ -140,7 +139,7 @@ class _Build:
         checked_weights(snapshot, config.pagerank.relation_weights)
         self.channels, left_out = config.affordable(len(snapshot.items))
         self.notes = (*notes, *left_out)
-        self.validation = Validation.carve(self.events, config.validation, seed=seed, cut=config.validation_cut)
+        self.validation = config.carve(self.events, seed)
 
     def run(self, writer: ArtifactWriter) -> BuildReport:
         config = self.config

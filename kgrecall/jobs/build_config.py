@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from kgrecall.errors import BudgetExceeded, ConfigError, nearest
 from kgrecall.index.faiss_config import FaissConfig
+from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import Cut
 from kgrecall.jobs.ingredients import CHANNELS, CHANNELS_BY_NAME
 from kgrecall.model.trainer import ModelConfig
@@ -24,6 +25,7 @@ from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.recall.sequence import SequenceConfig
 from kgrecall.recall.user_knn import UserKnnConfig
 from kgrecall.settings import Settings
+from kgrecall.types import Interactions
 
 _NORMS = ((0.0, 0.5, 0.5), (0.25, 0.5, 0.2), (0.5, 0.5, 0.3), (0.5, 0.5, 0.1), (0.75, 0.5, 0.1), (0.75, 0.3, 0.0))
 
@@ -61,6 +63,9 @@ class BuildConfig(Settings):
     validation_cut: Cut = "moment"
     """The latest of all events (``moment``), as a model in production is asked, or the latest of each user's (``user``), where
     it will be judged on what each user did last. Without times a random share either way."""
+    new_items: float = Field(default=0.1, ge=0, lt=0.5)
+    """Share of the items that validation takes for new ones: they lose all of their events, and how such items compete with
+    known ones is learned from who chose them. 0: new items are ranked as known ones that nobody wants."""
     model: ModelConfig = ModelConfig()
     item_knn: tuple[ItemKnnConfig, ...] = Field(default=tuple(ItemKnnConfig(a=a, b=b, c=c) for a, b, c in _NORMS), min_length=1)
     ease: tuple[EaseConfig, ...] = Field(
@@ -129,6 +134,10 @@ class BuildConfig(Settings):
             settings: fields that differ from the defaults.
         """
         return cls(budget_seconds=seconds, **settings)
+
+    def carve(self, events: Interactions, seed: int) -> Validation:
+        """The folds on which such a build chooses."""
+        return Validation.carve(events, self.validation, seed=seed, cut=self.validation_cut, hide=self.new_items)
 
     def affordable(self, num_items: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The channels that a catalogue of this size allows, and notes on those that are left out.

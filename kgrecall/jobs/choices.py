@@ -32,15 +32,19 @@ class Validation:
     folds: tuple[Fold, ...]
 
     @classmethod
-    def carve(cls, interactions: Interactions, share: float, *, seed: int, cut: Cut = "moment") -> Validation:
-        """Cut ``share`` of the events off the end for each fold (a random share where events have no times)."""
+    def carve(
+        cls, interactions: Interactions, share: float, *, seed: int, cut: Cut = "moment", hide: float = 0.0
+    ) -> Validation:
+        """Cut ``share`` of the events off the end for each fold (a random share where events have no times), and take a share
+        ``hide`` of the items for new ones, others in each fold."""
         folds: list[Fold] = []
+        rest = interactions
         while len(folds) < _MOST_FOLDS and sum(len(fold.users) for fold in folds) < _ENOUGH_USERS:
-            rest = folds[-1].train if folds and timed(interactions) else interactions
-            fold = cut_fold(rest, share * len(interactions) / len(rest), seed + len(folds), cut)
-            if fold is None:
+            found = cut_fold(rest, share * len(interactions) / len(rest), seed + len(folds), cut, hide=hide)
+            if found is None:
                 break
-            folds.append(fold)
+            folds.append(found[0])
+            rest = found[1] if timed(interactions) else interactions
         return cls(tuple(folds))
 
     @property

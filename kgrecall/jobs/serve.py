@@ -75,13 +75,17 @@ def assemble(
     """An engine with those of the named channels for which the graph has something, and ``more``."""
     made = [*(channel for name in channels if (channel := ingredients.channel(name)) is not None), *more]
     names, part = [channel.name for channel in made], ingredients.audience
-    weights = {name: weight for name, weight in fusion.weights.items() if name in names}
-    temperatures = {name: value for name, value in fusion.temperatures.items() if name in names}
+    served = {
+        field: {name: value for name, value in getattr(fusion, field).items() if name in names}
+        for field in ("weights", "new_weights", "temperatures")
+    }
+    if set(fusion.new_weights) - set(names):
+        served["new_weights"] = {}  # beside other channels their scale says nothing
     return RecallEngine(
         ingredients.snapshot.users,
         ingredients.snapshot.items,
         made,
-        fusion.model_copy(update={"weights": weights, "temperatures": temperatures, "combiner": _combiner(fusion, names)}),
+        fusion.model_copy(update={**served, "combiner": _combiner(fusion, names)}),
         ingredients.histories,
         popularity=ingredients.popularity,
         filters=FilterMasks(ItemColumns(ingredients.snapshot)),

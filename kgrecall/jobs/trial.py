@@ -86,7 +86,7 @@ def run_trial(
     warm = np.intersect1d(truth.user_pos, split.train.user_pos)
     systems = {**baselines(split.train, report), **rankers(engine)}
     some = a_few(warm, seed=seed)
-    asked = Fold(split.train, truth.take(np.isin(truth.user_pos, some)), some)
+    asked = Fold.of(split.train, truth, some)
     measures = measures_at(ks)
     served = {name: rank for name, rank in systems.items() if name in (POPULARITY, FUSED)}
     return Trial(

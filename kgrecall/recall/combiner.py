@@ -1,21 +1,19 @@
-"""A small network that reorders a fused list by what every channel said of an item, how popular it is and who asks.
+"""Small networks that reorder a fused list by what every channel said of an item, how popular it is and who asks.
 
-It has one hidden layer and is applied with a handful of matrix products; no library is needed to serve it.
+There is one for items that somebody has chosen, and one for items that nobody has: what a channel's word is worth differs. Each
+has one hidden layer and is applied with a handful of matrix products; no library is needed to serve them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kgrecall.recall.combiner_weights import CombinerWeights
+from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights
 from kgrecall.recall.rank_fusion import Fused
-from kgrecall.types import BoolArray, FloatArray, IntArray
+from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
-CONTENT = ("attributes", "content", "text")
-"""Channels that can tell an item nobody has chosen: their scores do not depend on who chose it."""
 _LEAST_SCORE = 1e-6
 _PER_CHANNEL = 3
 
@@ -41,6 +39,10 @@ class Surroundings:
         """Of some queries."""
         return Surroundings(self.popularity, self.source[rows], self.history[rows])
 
+    def of(self, query: IntArray, positions: PosArray) -> FloatArray:
+        """Popularity of items as these queries see it, NaN where nobody has chosen one; all of one shape. -1 counts as 0."""
+        return self.popularity[self.source[query], np.maximum(positions, 0)]
+
 
 def log_popularity(popularity: FloatArray) -> FloatArray:
     """Popularity against the catalogue's mean, as a logarithm: float32 (num_items,), whatever time the counts cover.
@@ -56,29 +58,66 @@ def log_length(indptr: IntArray) -> FloatArray:
     return np.log1p(np.diff(indptr)).astype(np.float32)
 
 
-def by_content(names: Sequence[str]) -> BoolArray:
-    """Which channels go by what items are: bool (channels,)."""
-    return np.array([name in CONTENT for name in names])
-
-
 def features(
-    scores: FloatArray, found: BoolArray, first: FloatArray, popularity: FloatArray, history: FloatArray, content: BoolArray
+    scores: FloatArray, found: BoolArray, first: FloatArray, popularity: FloatArray, history: FloatArray
 ) -> FloatArray:
-    """The inputs of the network.
-
-    Of an item that nobody has chosen, only what the channels ``content`` say is heard, where one of them found it: in training,
-    too, such items are judged by them alone.
+    """The inputs of a network.
 
     Shapes: scores float32 (n, channels) >= 0, found bool (n, channels), first (channels,), popularity (NaN: nobody has chosen
-    it) and history float32 (n,), content bool (channels,) -> float32 (n, 3 channels + 5).
+    it) and history float32 (n,) -> float32 (n, 3 channels + 4).
     """
-    unmet = np.isnan(popularity)
-    heard = ~(unmet & found[:, content].any(axis=1))[:, None] | content
-    scores, found = np.where(heard, scores, np.float32(0)), found & heard
     count, total = found.sum(axis=1, dtype=np.float32), scores @ first
-    context = np.stack([count, total, np.where(unmet, np.float32(0), popularity), history, unmet], axis=1)
-    columns = (scores, np.log1p(scores), found, context)
-    return np.concatenate(columns, axis=1, dtype=np.float32)
+    context = np.stack([count, total, np.nan_to_num(popularity), history], axis=1)
+    return np.concatenate((scores, np.log1p(scores), found, context), axis=1, dtype=np.float32)
+
+
+class Network:
+    """Log odds of items against each other, and what each channel adds to them."""
+
+    def __init__(self, weights: NetworkWeights) -> None:
+        self.first = np.array(weights.first, np.float32)
+        self._hidden, self._bias = np.array(weights.hidden, np.float32), np.array(weights.bias, np.float32)
+        self._out, self._direct = np.array(weights.out, np.float32), np.array(weights.direct, np.float32)
+
+    def log_odds(self, inputs: FloatArray) -> FloatArray:
+        """float32 (n, features) -> (n,)."""
+        odds: FloatArray = np.maximum(inputs @ self._hidden + self._bias, 0) @ self._out + inputs @ self._direct
+        return odds
+
+    def added(self, inputs: FloatArray) -> FloatArray:
+        """What each channel adds to the log odds of an item that nobody found: float32 (n, features) -> (channels, n)."""
+        num = len(self.first)
+        change = inputs.copy()
+        change[:, -2:] = 0  # the item and the history are what they are, whoever finds the item
+        active = inputs @ self._hidden + self._bias
+        step = change @ self._hidden
+        slope = np.where(np.abs(step) > 1e-7, (np.maximum(active, 0) - np.maximum(active - step, 0)) / _not_0(step), active > 0)
+        added = change * ((slope * self._out) @ self._hidden.T + self._direct)
+        own = added[:, : _PER_CHANNEL * num].reshape(-1, _PER_CHANNEL, num).sum(axis=1)
+        found, scores = inputs[:, 2 * num : 3 * num], inputs[:, :num] * self.first
+        own += added[:, -4, None] * found / _not_0(found.sum(axis=1, keepdims=True))
+        own += added[:, -3, None] * scores / _not_0(scores.sum(axis=1, keepdims=True))
+        transposed: FloatArray = own.T
+        return transposed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Items:
+    """n items of some queries.
+
+    Shapes: ``row`` int64 (n,), ascending: their query; ``scores`` float32 (n, channels) >= 0, ``found`` bool (n, channels);
+    ``popularity`` float32 (n,), NaN where nobody has chosen the item; ``history`` float32 (n,).
+    """
+
+    row: IntArray
+    scores: FloatArray
+    found: BoolArray
+    popularity: FloatArray
+    history: FloatArray
+
+    def inputs(self, first: FloatArray, at: BoolArray) -> FloatArray:
+        """Of some of the items: see :func:`features`."""
+        return features(self.scores[at], self.found[at], first, self.popularity[at], self.history[at])
 
 
 class Combiner:
@@ -92,16 +131,16 @@ class Combiner:
 
     def __init__(self, weights: CombinerWeights) -> None:
         self.channels = weights.channels
-        self.first, self._content = np.array(weights.first, np.float32), by_content(weights.channels)
-        self._hidden, self._bias = np.array(weights.hidden, np.float32), np.array(weights.bias, np.float32)
-        self._out, self._direct = np.array(weights.out, np.float32), np.array(weights.direct, np.float32)
+        self._known, self._apart = Network(weights.known), weights.new
+        self._new = self._known if self._apart is None else Network(self._apart.network)
         self._floor = np.float32(weights.floor)
 
     def rescore(self, fused: Fused, around: Surroundings, rows: BoolArray, k: int) -> Fused:
-        """The k best of each row by the network where ``rows`` bool (q,) says so; other rows are cut as they are.
+        """The k best of each row by the networks where ``rows`` bool (q,) says so; other rows are cut as they are.
 
         Args:
-            fused: lists of k or more, whose parts are scores times ``first``, in the order of ``channels``.
+            fused: lists of k or more, whose parts are scores times ``first`` of the network that judges an item, in the order
+                of ``channels``.
         """
         taken = np.flatnonzero(rows & (fused.positions[:, 0] >= 0))
         cut = fused.head(k)
@@ -111,48 +150,58 @@ class Combiner:
             cut.channel_scores[:, taken], cut.parts[:, taken] = best.channel_scores, best.parts
         return cut
 
-    def log_odds(self, inputs: FloatArray) -> FloatArray:
-        """The network itself: float32 (n, features) -> (n,)."""
-        odds: FloatArray = np.maximum(inputs @ self._hidden + self._bias, 0) @ self._out + inputs @ self._direct
-        return odds
+    def log_odds(self, items: Items) -> FloatArray:
+        """float32 (n,), of one scale within a query."""
+        return self._judged(items)[0]
+
+    def _judged(self, items: Items) -> tuple[FloatArray, tuple[tuple[Network, BoolArray, FloatArray], ...]]:
+        """Log odds, and for each network which items it judged and what it was shown of them."""
+        new: BoolArray = np.isnan(items.popularity)
+        odds = np.zeros(len(new), np.float32)
+        judged = tuple((net, at, items.inputs(net.first, at)) for net, at in ((self._known, ~new), (self._new, new)))
+        for network, at, inputs in judged:
+            odds[at] = network.log_odds(inputs)
+        if self._apart is not None and new.any():
+            level = together(items.row[~new], odds[~new], int(items.row[-1]) + 1, self._apart.level)
+            odds[new] += level[items.row[new]] + np.float32(self._apart.offset)
+            odds[new] += np.float32(self._apart.history) * items.history[new]
+        return odds, judged
 
     def _best(self, lists: Fused, around: Surroundings, k: int) -> Fused:
-        valid = lists.positions >= 0
-        inputs = self._inputs(lists, around, valid)
-        scores = np.full(valid.shape, -np.inf, np.float32)
-        scores[valid] = np.maximum(self.log_odds(inputs) - self._floor, _LEAST_SCORE)
+        row, column = np.nonzero(lists.positions >= 0)
+        odds, judged = self._judged(self._items(lists, around, row, column))
+        scores = np.full(lists.positions.shape, -np.inf, np.float32)
+        scores[row, column] = np.maximum(odds - self._floor, _LEAST_SCORE)
         order = np.lexsort((lists.positions, -scores), axis=1)[:, :k]
         positions, scores = np.take_along_axis(lists.positions, order, axis=1), np.take_along_axis(scores, order, axis=1)
         raw = np.take_along_axis(lists.channel_scores, order[None], axis=2)
-        kept = np.zeros(valid.shape, np.bool_)
+        kept = np.zeros(lists.positions.shape, np.bool_)
         np.put_along_axis(kept, order, True, axis=1)
-        every = np.zeros((len(self.channels), *valid.shape), np.float32)
-        every[:, kept & valid] = self._added(inputs[kept[valid]])
+        every = np.zeros((len(self.channels), *lists.positions.shape), np.float32)
+        for network, at, inputs in judged:
+            r, c = row[at], column[at]
+            shown = kept[r, c]
+            every[:, r[shown], c[shown]] = network.added(inputs[shown])
         parts = np.take_along_axis(every, order[None], axis=2)
         return Fused(positions, scores, raw, _completed(parts, raw, scores))
 
-    def _inputs(self, lists: Fused, around: Surroundings, valid: BoolArray) -> FloatArray:
-        found = ~np.isnan(lists.channel_scores[:, valid].T)
-        scores = lists.parts[:, valid].T / self.first
-        row = np.repeat(np.arange(len(valid)), valid.sum(axis=1))
-        popularity = around.popularity[around.source[row], lists.positions[valid]]
-        return features(scores, found, self.first, popularity, around.history[row], self._content)
+    def _items(self, lists: Fused, around: Surroundings, row: IntArray, column: IntArray) -> Items:
+        popularity = around.of(row, lists.positions[row, column])
+        first = np.where(np.isnan(popularity)[:, None], self._new.first, self._known.first)
+        found, scores = ~np.isnan(lists.channel_scores[:, row, column].T), lists.parts[:, row, column].T / first
+        return Items(row, scores.astype(np.float32, copy=False), found, popularity, around.history[row])
 
-    def _added(self, inputs: FloatArray) -> FloatArray:
-        """What each channel adds to the log odds of an item that nobody found: float32 (n, features) -> (channels, n)."""
-        num = len(self.channels)
-        change = inputs.copy()
-        change[:, -3:] = 0  # the item and the history are what they are, whoever finds the item
-        active = inputs @ self._hidden + self._bias
-        step = change @ self._hidden
-        slope = np.where(np.abs(step) > 1e-7, (np.maximum(active, 0) - np.maximum(active - step, 0)) / _not_0(step), active > 0)
-        added = change * ((slope * self._out) @ self._hidden.T + self._direct)
-        own = added[:, : _PER_CHANNEL * num].reshape(-1, _PER_CHANNEL, num).sum(axis=1)
-        found, scores = inputs[:, 2 * num : 3 * num], inputs[:, :num] * self.first
-        own += added[:, -5, None] * found / _not_0(found.sum(axis=1, keepdims=True))
-        own += added[:, -4, None] * scores / _not_0(scores.sum(axis=1, keepdims=True))
-        transposed: FloatArray = own.T
-        return transposed
+
+def together(row: IntArray, odds: FloatArray, num_rows: int, otherwise: float) -> FloatArray:
+    """``log(sum(exp(odds)))`` of each row, float32 (num_rows,); ``otherwise`` for a row of nothing.
+
+    Shapes: row int64 (n,), odds float32 (n,).
+    """
+    top = np.full(num_rows, -np.inf, np.float32)
+    np.maximum.at(top, row, odds)
+    there = top > -np.inf
+    sums = np.bincount(row, np.exp(odds - top[row]), num_rows)
+    return np.where(there, np.where(there, top, 0) + np.log(np.where(there, sums, 1)), otherwise).astype(np.float32)
 
 
 def _completed(parts: FloatArray, raw: FloatArray, scores: FloatArray) -> FloatArray:

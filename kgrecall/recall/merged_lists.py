@@ -43,6 +43,27 @@ class MergedLists:
             self.num_true[rows],
         )
 
+    def among(self, kept: BoolArray, num_true: IntArray) -> MergedLists:
+        """Some candidates alone, for the queries that have held-out items of their kind.
+
+        Args:
+            kept: bool (q, u).
+            num_true: int64 (q,): how many of a query's held-out items are of their kind, found or not.
+        """
+        kept = kept & (self.positions >= 0)
+        order = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(kept.sum(axis=1).max(initial=0)))]
+        there = np.take_along_axis(kept, order, axis=1)
+        found = np.take_along_axis(self.found, order[..., None], axis=1) & there[..., None]
+        some = MergedLists(
+            self.queries,
+            np.where(there, np.take_along_axis(self.positions, order, axis=1), np.int32(-1)),
+            np.where(found, np.take_along_axis(self.scores, order[..., None], axis=1), np.float32(0)),
+            found,
+            np.take_along_axis(self.relevant, order, axis=1) & there,
+            num_true,
+        )
+        return some.take(num_true > 0)
+
     def head(self, weights: FloatArray, cut: int) -> MergedLists:
         """The ``cut`` best of each query by the weighted sum of scores, best first, ties by position."""
         totals = np.where(self.positions >= 0, self.scores @ weights, -np.inf)

@@ -62,13 +62,14 @@ class Panel:
                 got=names,
                 remedy="Give each a name of its own.",
             )
-        for name in (*fusion.weights, *fusion.temperatures):
+        for name in (*fusion.weights, *fusion.new_weights, *fusion.temperatures):
             if name not in self._all:
                 raise ConfigError("fusion", expected="names of channels", got=name, remedy=nearest(name, self._all))
         self.names = names
         self._fusion, self._depth = self._with_leanings(fusion), depth
         self._combiner = None if fusion.combiner is None or popularity is None else Combiner(fusion.combiner)
         self._popularity = log_popularity(np.zeros(1, np.float32) if popularity is None else popularity)
+        self._unmet = None if popularity is None else _any_of(np.isnan(self._popularity))
 
     def __getitem__(self, name: str) -> Channel:
         return self._all[name]
@@ -110,21 +111,37 @@ class Panel:
         Args:
             weights: one per channel, multiplies the one of the fusion settings; 1 when not given.
         """
-        scale = [self._fusion.weight(n) * w for n, w in zip(names, weights or [1.0] * len(names), strict=True)]
-        parts = [self._fusion.calibrate(n, h) * np.float32(w) for n, h, w in zip(names, hits, scale, strict=True)]
+        given = weights or [1.0] * len(names)
         led: BoolArray = np.zeros(len(batch), np.bool_)
         if batch.text is not None and TEXT_CHANNEL in names:
-            text = names.index(TEXT_CHANNEL)
             led |= batch.text.any(axis=1)
+        next_choice = self._next_choice(batch, led)
+        apart = next_choice & (names == self.names)  # beside some of the channels the scale of new items says nothing
+        parts = [self._weighed(n, h, w, apart) for n, h, w in zip(names, hits, given, strict=True)]
+        if led.any():
+            text = names.index(TEXT_CHANNEL)
             parts[text][led] = self._text_parts(names, hits[text])[led]
         if weights is None and self._combiner is not None and self._combiner.channels == names:
             around = Surroundings.now(self._popularity, batch.history_indptr)
-            rows = ~led & (np.diff(batch.history_indptr) > 0)  # it learned from what people chose next
-            rows = rows if batch.alike is None else rows & ~batch.alike
-            fused = self._combiner.rescore(fuse(hits, parts, max(k, self._cut(batch, hits))), around, rows, k)
+            fused = self._combiner.rescore(fuse(hits, parts, max(k, self._cut(batch, hits))), around, next_choice, k)
         else:
             fused = fuse(hits, parts, k)
         return PanelAnswer(names, fused, self._personal(names, hits))
+
+    @staticmethod
+    def _next_choice(batch: QueryBatch, led: BoolArray) -> BoolArray:
+        """Queries that ask what somebody with a history will choose next, which is what was learned from: bool (q,)."""
+        rows: BoolArray = ~led & (np.diff(batch.history_indptr) > 0)
+        return rows if batch.alike is None else rows & ~batch.alike
+
+    def _weighed(self, name: str, hits: Hits, scale: float, apart: BoolArray) -> FloatArray:
+        """A channel's contributions, float32 (q, k); in the rows ``apart`` those of items that nobody has chosen by weights of
+        their own."""
+        known, new = (np.float32(scale * weight(name)) for weight in (self._fusion.weight, self._fusion.new_weight))
+        contributions = self._fusion.calibrate(name, hits)
+        if self._unmet is None or known == new:
+            return contributions * known
+        return contributions * np.where(self._unmet[hits.positions] & apart[:, None], new, known)
 
     def ask_all(self, batch: QueryBatch, names: tuple[str, ...], k: int) -> PanelAnswer:
         """As :meth:`ask`, with every item that a channel found for an answer of k."""
@@ -135,7 +152,7 @@ class Panel:
 
     @staticmethod
     def _cut(batch: QueryBatch, hits: Sequence[Hits]) -> int:
-        """How many items the learned combiner is shown: a new item that few channels can know stands low in the sum."""
+        """How many items the learned combiner is shown."""
         return min(2 * len(hits[0].positions[0]), batch.num_items)
 
     def contributions(self, batch: QueryBatch, names: tuple[str, ...], item_pos: int, k: int) -> dict[str, float]:
@@ -168,3 +185,7 @@ class Panel:
         others = sum(self._fusion.weight(name) for name in names if name != TEXT_CHANNEL) or 1.0
         parts = text_led(hits, self._fusion.calibrate(TEXT_CHANNEL, hits), self._fusion.text_temperature)
         return parts * np.float32(self._fusion.text_weight * others)
+
+
+def _any_of(mask: BoolArray) -> BoolArray | None:
+    return mask if mask.any() else None

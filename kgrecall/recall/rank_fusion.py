@@ -32,6 +32,8 @@ class FusionConfig(Settings):
     the engine by a small network (see :mod:`kgrecall.recall.combiner`), and is ``score`` until a build has trained one."""
     weights: dict[str, Weight] = Field(default_factory=dict)
     """Weight per channel, >= 0; 1 when not named."""
+    new_weights: dict[str, Weight] = Field(default_factory=dict)
+    """Weight per channel for an item that nobody has chosen yet; that of ``weights`` when not named."""
     rrf_c: float = Field(default=60.0, gt=0)
     """Reciprocal rank fusion: how slowly a rank's worth falls."""
     depth: int = Field(default=20, ge=1)
@@ -49,6 +51,10 @@ class FusionConfig(Settings):
 
     def weight(self, channel: str) -> float:
         return self.weights.get(channel, 1.0)
+
+    def new_weight(self, channel: str) -> float:
+        """For an item that nobody has chosen yet."""
+        return self.new_weights.get(channel, self.weight(channel))
 
     def calibrate(self, channel: str, hits: Hits) -> FloatArray:
         """Contributions of a channel before its weight: float32 (q, k), 0 on padding."""

@@ -13,7 +13,6 @@ from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.split import joined, new_pairs
 from kgrecall.recall.engine import RecallEngine
 from kgrecall.types import BoolArray, IntArray, Interactions, PosArray, Query
-from tests.benchmarks.quality.tasks import Task
 
 ALONE = {
     "text alone": "text",
@@ -28,7 +27,8 @@ HISTORY, WORDS = 3, 40
 
 @dataclass(frozen=True)
 class Hidden:
-    """What training sees, and what is asked: ``items`` bool (num_items,), ``users`` int64 (m,), ``lives``: their events."""
+    """What training sees, and what is asked: ``items`` bool (num_items,), ``users`` int64 (m,), ``lives``: all of their events,
+    also with hidden items."""
 
     train: Interactions
     truth: Interactions
@@ -37,10 +37,9 @@ class Hidden:
     lives: Interactions
 
     @classmethod
-    def of(cls, task: Task, *, items: float, users: int, seed: int) -> Hidden:
+    def of(cls, train: Interactions, test: Interactions, *, items: float, users: int, seed: int) -> Hidden:
         """Hide a share of the items, and so many users among those with enough events to keep three and ask for others."""
         rng = np.random.default_rng(seed)
-        train = task.for_test.train
         met = np.unique(train.item_pos)
         hidden = np.zeros(train.num_items, np.bool_)
         hidden[rng.choice(met, round(items * len(met)), replace=False)] = True
@@ -49,9 +48,9 @@ class Hidden:
         new = np.sort(rng.choice(able, min(users, len(able) // 5), replace=False))
         is_new = np.isin(warm.user_pos, new)
         learned = warm.take(~is_new)
-        asked = joined(train.take(hidden[train.item_pos]), task.split.test)
+        asked = joined(train.take(hidden[train.item_pos]), test)
         truth = new_pairs(asked.take(~np.isin(asked.user_pos, new)), learned)
-        return cls(learned, truth, hidden, new, warm.take(is_new))
+        return cls(learned, truth, hidden, new, train.take(np.isin(train.user_pos, new)))
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Cases:
 
     def all(self) -> Iterator[Case]:
         yield from self._new_items()
-        firsts = {int(user): self._life(int(user)) for user in self._hidden.users}
+        firsts = {int(user): self._known_life(int(user)) for user in self._hidden.users}
         start = {user: life[:HISTORY] for user, life in firsts.items()}
         yield self._new_users(
             "new user, three events", {user: {"history": self._ids(items)} for user, items in start.items()}, start
@@ -158,9 +157,10 @@ class Cases:
     def _alone(self) -> dict[str, str]:
         return {system: channel for system, channel in ALONE.items() if channel in self._engine.channel_names}
 
-    def _life(self, user: int) -> PosArray:
+    def _known_life(self, user: int) -> PosArray:
+        """The items of a hidden user that training knows, the first first."""
         lives = self._hidden.lives
-        mine = lives.take(lives.user_pos == user)
+        mine = lives.take((lives.user_pos == user) & ~self._hidden.items[lives.item_pos])
         if mine.time is None:
             order = np.random.default_rng(self._seed + user).permutation(len(mine))
         else:

@@ -47,7 +47,8 @@ class Answered:
 def main() -> None:
     options = _options()
     task = load(options.set)
-    hidden = Hidden.of(task, items=options.items, users=options.users, seed=options.seed)
+    problem, test = (task.for_valid, task.split.valid) if options.develop else (task.for_test, task.split.test)
+    hidden = Hidden.of(problem.train, test, items=options.items, users=options.users, seed=options.seed)
     config = BuildConfig() if options.model else BuildConfig(channels=WITHOUT_MODEL)
     with tempfile.TemporaryDirectory() as folder:
         with measure() as cost:
@@ -55,7 +56,8 @@ def main() -> None:
         print(report)
         cases = Cases(task.snapshot, load_engine(folder), hidden, options.users, options.seed)
         for answered in _answers(cases):
-            _record(task, answered, cost, options.seed, list(config.channels))
+            if not options.develop:
+                _record(task, answered, cost, options.seed, list(config.channels))
             print(_table(answered), flush=True)
 
 
@@ -100,4 +102,5 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--items", type=float, default=0.2, help="share of the items that is hidden")
     parser.add_argument("--users", type=int, default=1000, help="hidden users, and users in each question about items")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--develop", action="store_true", help="ask validation instead of test, and record nothing")
     return parser.parse_args()

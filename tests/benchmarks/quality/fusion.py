@@ -51,7 +51,7 @@ def compare(task: Task) -> None:
     inner = _asked(task.snapshot.with_interactions(fold.train), fold)
     valid = task.split.valid
     users = a_few(np.intersect1d(valid.user_pos, train.user_pos), seed=0)
-    outer = _asked(task.for_valid.snapshot, Fold(train, valid.take(np.isin(valid.user_pos, users)), users))
+    outer = _asked(task.for_valid.snapshot, Fold.of(train, valid, users))
     rows = []
     for name, found in _outcomes(inner, outer):
         value, error = float(found.values.mean()), float(found.values.std() / np.sqrt(len(found.values)))

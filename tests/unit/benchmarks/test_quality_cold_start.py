@@ -29,14 +29,15 @@ def task(shop_snapshot):
 
 @pytest.fixture(scope="module")
 def hidden(task):
-    return Hidden.of(task, items=0.2, users=15, seed=1)
+    return Hidden.of(task.for_test.train, task.split.test, items=0.2, users=15, seed=1)
 
 
 def test_hidden_items_and_users_are_in_no_training_event(task, hidden):
     assert hidden.items.sum() == round(0.2 * len(np.unique(task.split.train.item_pos)))
     assert not hidden.items[hidden.train.item_pos].any()
     assert not np.isin(hidden.train.user_pos, hidden.users).any()
-    assert not hidden.items[hidden.lives.item_pos].any()
+    assert hidden.items[hidden.lives.item_pos].any(), "hidden items are a part of life"
+    assert set(hidden.lives.user_pos.tolist()) == set(hidden.users.tolist())
     assert set(hidden.lives.user_pos.tolist()) == set(hidden.users.tolist())
     assert not np.isin(hidden.truth.user_pos, hidden.users).any()
     assert hidden.items[hidden.truth.item_pos].any()

@@ -81,3 +81,35 @@ def test_too_little_data_gives_no_fold_and_the_first_setting() -> None:
     assert validation.folds == ()
     assert validation.choose((7, 8), lambda events, setting: PopularityChannel(item_popularity(events))) == 7
     assert validation.fit([], []) == (None, ())
+
+
+def test_hidden_items_are_new_to_the_training_part_and_asked_for_apart() -> None:
+    events = drifting()
+    fold, plain = (Validation.carve(events, 0.1, seed=0, cut="user", hide=share).folds[0] for share in (0.2, 0.0))
+    assert 6 <= fold.new.sum() <= 8
+    assert not fold.new[fold.train.item_pos].any()
+    assert fold.new[fold.fresh.item_pos].all()
+    assert not fold.new[fold.truth.item_pos].any()
+    hidden = events.take(fold.new[events.item_pos])
+    pairs = len({*zip(hidden.user_pos.tolist(), hidden.item_pos.tolist(), strict=True)})
+    assert len(fold.fresh) == pairs, "all that people had with them, not only what came after the cut"
+    assert plain.fresh.item_pos.tolist() == [] or not plain.new[plain.train.item_pos].any()
+
+
+def test_earlier_folds_hide_other_items() -> None:
+    folds = Validation.carve(drifting(), 0.1, seed=0, hide=0.2).folds
+    assert len(folds) == 4
+    met = [set(fold.train.item_pos.tolist()) for fold in folds]
+    assert met[1] - met[0], "an item that is hidden in the newest fold is known in an earlier one"
+    for newer, older in pairwise(folds):
+        assert newer.train.time is not None
+        assert older.truth.time is not None
+        assert older.train.time is not None
+        assert older.train.time.max() < newer.train.time.max()
+
+
+def test_people_who_only_chose_new_items_are_curious() -> None:
+    fold = Validation.carve(drifting(), 0.1, seed=0, hide=0.2).folds[0]
+    assert not set(fold.users.tolist()) & set(fold.curious.tolist())
+    assert set(fold.fresh.user_pos.tolist()) <= {*fold.users.tolist(), *fold.curious.tolist()}
+    assert set(fold.truth.user_pos.tolist()) == set(fold.users.tolist())

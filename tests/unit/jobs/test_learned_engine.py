@@ -9,7 +9,7 @@ from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.ingredients import Ingredients, load
 from kgrecall.jobs.serve import assemble
-from kgrecall.recall.combiner_weights import CombinerWeights
+from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.types import Query
 
@@ -24,17 +24,16 @@ def ingredients(shop_build: BuildReport) -> Ingredients:
 @pytest.fixture(scope="module")
 def learned() -> FusionConfig:
     rng = np.random.default_rng(0)
-    hidden, rest = rng.normal(size=(14, 4)).tolist(), rng.normal(size=(2, 4)).tolist()
-    weights = CombinerWeights(
-        channels=CHANNELS,
+    hidden, rest = rng.normal(size=(13, 4)).tolist(), rng.normal(size=(2, 4)).tolist()
+    network = NetworkWeights(
         first=(1.0, 0.5, 0.1),
         hidden=tuple(map(tuple, hidden)),
         bias=tuple(rest[0]),
         out=tuple(rest[1]),
-        direct=tuple(rng.normal(size=14).tolist()),
-        floor=-20.0,
+        direct=tuple(rng.normal(size=13).tolist()),
     )
-    return FusionConfig(method="learned", weights=dict(zip(CHANNELS, weights.first, strict=True)), combiner=weights)
+    weights = CombinerWeights(channels=CHANNELS, known=network, floor=-20.0)
+    return FusionConfig(method="learned", weights=dict(zip(CHANNELS, network.first, strict=True)), combiner=weights)
 
 
 def test_contributions_add_up_to_the_scores_of_the_answer(ingredients: Ingredients, learned: FusionConfig) -> None:

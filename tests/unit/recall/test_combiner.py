@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from kgrecall.recall.base import Hits
-from kgrecall.recall.combiner import Combiner, Surroundings, log_length, log_popularity
-from kgrecall.recall.combiner_fit import FittedCombiner, fit_combiner
-from kgrecall.recall.combiner_weights import CombinerWeights
+from kgrecall.recall.combiner import Combiner, Surroundings, log_length, log_popularity, together
+from kgrecall.recall.combiner_fit import FittedNetwork, fit_network
+from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
 from kgrecall.recall.fusion_weights import weigh
 from kgrecall.recall.merged_lists import MergedLists, merge_lists
 from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse
@@ -16,22 +16,26 @@ CONFIG = FusionConfig(method="learned")
 
 
 def weights(seed: int = 0) -> CombinerWeights:
+    return CombinerWeights(channels=NAMES, known=network(seed), floor=-8.0)
+
+
+def network(seed: int) -> NetworkWeights:
     rng = np.random.default_rng(seed)
-    num_features, units = 3 * len(NAMES) + 5, 5
+    num_features, units = 3 * len(NAMES) + 4, 5
     draw = rng.normal(size=(num_features, units)).round(3)
     rest = [tuple(rng.normal(size=n).round(3).tolist()) for n in (units, units, num_features)]
     hidden = tuple(tuple(row) for row in draw.tolist())
-    return CombinerWeights(
-        channels=NAMES, first=(1.0, 0.5), hidden=hidden, bias=rest[0], out=rest[1], direct=rest[2], floor=-8.0
-    )
+    return NetworkWeights(first=(1.0, 0.5), hidden=hidden, bias=rest[0], out=rest[1], direct=rest[2])
 
 
 def fused(seed: int = 0, num_queries: int = 4) -> tuple[Fused, Surroundings]:
     """Two channels' random hits fused by the first weights, and random surroundings."""
     rng = np.random.default_rng(seed)
     hits = [drawn(rng, num_queries) for _ in NAMES]
-    parts = [CONFIG.calibrate(name, hit) * np.float32(w) for name, hit, w in zip(NAMES, hits, weights().first, strict=True)]
-    popularity = log_popularity(rng.integers(0, 30, NUM_ITEMS).astype(np.float32))
+    parts = [
+        CONFIG.calibrate(name, hit) * np.float32(w) for name, hit, w in zip(NAMES, hits, weights().known.first, strict=True)
+    ]
+    popularity = log_popularity(rng.integers(1, 30, NUM_ITEMS).astype(np.float32))
     return fuse(hits, parts, 40), Surroundings.now(popularity, np.arange(0, 3 * num_queries + 1, 3))
 
 
@@ -46,13 +50,16 @@ def drawn(rng: np.random.Generator, num_queries: int) -> Hits:
 
 def naive_score(learned: CombinerWeights, lists: Fused, around: Surroundings, i: int, j: int) -> float:
     """The network written out for one item of one list."""
+    return max(naive_odds(learned.known, lists, around, i, j) - learned.floor, 1e-6)
+
+
+def naive_odds(net: NetworkWeights, lists: Fused, around: Surroundings, i: int, j: int) -> float:
     found = ~np.isnan(lists.channel_scores[:, i, j])
-    scores = lists.parts[:, i, j] / np.array(learned.first)
-    popular = around.popularity[0, lists.positions[i, j]]
-    item = [0.0 if np.isnan(popular) else popular, around.history[i], np.isnan(popular)]
-    x = np.concatenate([scores, np.log(1 + scores), found, [found.sum(), scores @ np.array(learned.first)], item])
-    units = np.maximum(x @ np.array(learned.hidden) + np.array(learned.bias), 0)
-    return max(float(units @ np.array(learned.out) + x @ np.array(learned.direct)) - learned.floor, 1e-6)
+    scores = lists.parts[:, i, j] / np.array(net.first)
+    item = [float(np.nan_to_num(around.popularity[0, lists.positions[i, j]])), around.history[i]]
+    x = np.concatenate([scores, np.log(1 + scores), found, [found.sum(), scores @ np.array(net.first)], item])
+    units = np.maximum(x @ np.array(net.hidden) + np.array(net.bias), 0)
+    return float(units @ np.array(net.out) + x @ np.array(net.direct))
 
 
 def test_scores_are_those_of_the_network_and_order_the_list() -> None:
@@ -70,7 +77,8 @@ def test_scores_are_those_of_the_network_and_order_the_list() -> None:
 
 def test_parts_add_up_and_belong_to_the_channels_that_found_the_item() -> None:
     lists, around = fused(1)
-    against = weights(1).model_copy(update={"direct": (2.0, -6.0, *(0.0,) * 9)})
+    loud = network(1).model_copy(update={"direct": (2.0, -6.0, *(0.0,) * 8)})
+    against = weights(1).model_copy(update={"known": loud})
     found = Combiner(against).rescore(lists, around, np.ones(4, np.bool_), 30)
     valid = found.positions >= 0
     assert found.parts.sum(axis=0)[valid] == pytest.approx(found.scores[valid], abs=1e-4)
@@ -79,10 +87,11 @@ def test_parts_add_up_and_belong_to_the_channels_that_found_the_item() -> None:
 
 
 def test_a_channel_that_the_network_ignores_adds_only_its_even_share() -> None:
-    plain = weights().model_copy(update={"hidden": ((0.0,) * 5,) * 11, "direct": (3.0, *(0.0,) * 10), "floor": 0.0})
+    flat = network(0).model_copy(update={"hidden": ((0.0,) * 5,) * 10, "direct": (3.0, *(0.0,) * 9)})
+    plain = weights().model_copy(update={"known": flat, "floor": 0.0})
     lists, around = fused(2)
     found = Combiner(plain).rescore(lists, around, np.ones(4, np.bool_), 30)
-    bias = float(np.maximum(plain.bias, 0) @ np.array(plain.out))
+    bias = float(np.maximum(flat.bias, 0) @ np.array(flat.out))
     both = ~np.isnan(found.channel_scores).any(axis=0) & (found.scores > 1e-3)
     assert both.any()
     assert found.parts[1][both] == pytest.approx(np.full(both.sum(), bias / 2), abs=1e-4)
@@ -124,9 +133,9 @@ def planted(num_queries: int) -> tuple[MergedLists, Surroundings]:
     return merged, around
 
 
-def fitted(num_queries: int) -> FittedCombiner | None:
+def fitted(num_queries: int) -> FittedNetwork | None:
     merged, around = planted(num_queries)
-    return fit_combiner(merged, NAMES, np.ones(2, np.float32), around)
+    return fit_network(merged, np.ones(2, np.float32), around)
 
 
 def test_what_depends_on_the_user_is_learned_and_holds_for_unseen_queries() -> None:
@@ -143,7 +152,7 @@ def test_where_there_is_nothing_to_learn_the_value_is_no_better_than_the_weights
     valid = merged.positions >= 0
     shuffled = np.take_along_axis(merged.relevant, order, axis=1) & valid
     noise = MergedLists(merged.queries, merged.positions, merged.scores, merged.found, shuffled, merged.num_true)
-    learned = fit_combiner(noise, NAMES, np.ones(2, np.float32), around)
+    learned = fit_network(noise, np.ones(2, np.float32), around)
     assert learned is not None
     assert learned.values.mean() < weigh(noise, NAMES, CONFIG).value + 0.02
 
@@ -154,10 +163,8 @@ def test_what_holds_in_one_stretch_of_time_only_does_not_count() -> None:
     fold = (around.history > np.log1p(10)).astype(np.int64)
     popularity = np.stack([np.full(NUM_ITEMS, value, np.float32) for value in (0.0, 3.0)])
     alike = np.ones(1200, np.float32)
-    within = fit_combiner(
-        merged, NAMES, np.ones(2, np.float32), Surroundings(np.zeros((1, NUM_ITEMS)), 0 * fold, around.history)
-    )
-    across = fit_combiner(merged, NAMES, np.ones(2, np.float32), Surroundings(popularity, fold, alike))
+    within = fit_network(merged, np.ones(2, np.float32), Surroundings(np.zeros((1, NUM_ITEMS)), 0 * fold, around.history))
+    across = fit_network(merged, np.ones(2, np.float32), Surroundings(popularity, fold, alike))
     assert within is not None
     assert across is not None
     best_weights = weigh(merged, NAMES, CONFIG).value
@@ -165,58 +172,69 @@ def test_what_holds_in_one_stretch_of_time_only_does_not_count() -> None:
     assert across.values.mean() < best_weights
 
 
-def place_of_a_new_item(names: tuple[str, str]) -> float:
-    """Where the second channel's best hit stands, had nobody chosen it: the mean over queries. The first channel knows people
-    well, the second knows what items are, less well."""
-    rng = np.random.default_rng(3)
-    truth = rng.integers(0, NUM_ITEMS, 900)
-    hits = {name: Hits.empty(900, DEPTH) for name in names}
-    for i in range(900):
-        for name, lift in zip(names, (0.8, 0.15), strict=True):
-            by = rng.random(NUM_ITEMS).astype(np.float32)
-            by[truth[i]] += lift
-            hits[name].positions[i] = np.argsort(-by)[:DEPTH]
-            hits[name].scores[i] = by[hits[name].positions[i]]
-    merged = merge_lists(hits, np.arange(901), truth, CONFIG)
-    around = Surroundings(np.zeros((1, NUM_ITEMS), np.float32), np.zeros(900, np.int64), np.ones(900, np.float32))
-    learned = fit_combiner(merged, names, np.ones(2, np.float32), around)
-    assert learned is not None
-    network, places = Combiner(learned.weights), []
-    for i in range(200):
-        item = int(hits[names[1]].positions[i, 0])
-        popularity = np.where(np.arange(NUM_ITEMS) == item, np.float32(np.nan), np.float32(0))[None]
-        one = [row_without(hits[names[0]], i, item), row_without(hits[names[1]], i, -1)]
-        lists = fuse(one, [CONFIG.calibrate(name, hit) for name, hit in zip(names, one, strict=True)], 2 * DEPTH)
-        here = Surroundings(popularity, np.zeros(1, np.int64), np.ones(1, np.float32))
-        found = network.rescore(lists, here, np.ones(1, np.bool_), 2 * DEPTH)
-        places.append(int(np.flatnonzero(found.positions[0] == item)[0]))
-    return float(np.mean(places))
+def with_new(offset: float, history: float = 0.0) -> CombinerWeights:
+    """Networks of their own for known and for new items."""
+    apart = NewItemWeights(network=network(5), offset=offset, history=history, level=2.5)
+    return weights().model_copy(update={"new": apart, "floor": -50.0})
 
 
-def row_without(hits: Hits, i: int, item: int) -> Hits:
-    """One query's hits, had one item not been found."""
-    kept = hits.positions[i] != item
-    return Hits(hits.positions[i][kept][None], hits.scores[i][kept][None])
+def some_new(lists: Fused, around: Surroundings) -> tuple[Surroundings, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """Every third item is one that nobody has chosen."""
+    new = np.arange(NUM_ITEMS) % 3 == 0
+    popularity = np.where(new, np.float32(np.nan), around.popularity)
+    return Surroundings(popularity, around.source, around.history), new
 
 
-def test_a_new_item_that_its_content_speaks_for_is_not_buried() -> None:
-    assert place_of_a_new_item(("item_knn", "attributes")) < 0.6 * place_of_a_new_item(("item_knn", "other"))
+def test_new_items_have_odds_of_their_own_against_all_known_ones_together() -> None:
+    lists, around = fused(4)
+    around, new = some_new(lists, around)
+    learned = with_new(-1.5, 0.25)
+    found = Combiner(learned).rescore(lists, around, np.ones(4, np.bool_), 40)
+    for i in range(4):
+        there = np.flatnonzero(lists.positions[i] >= 0)
+        known = [j for j in there if not new[lists.positions[i, j]]]
+        level = np.log(sum(np.exp(naive_odds(learned.known, lists, around, i, j)) for j in known))
+        assert learned.new is not None
+        own = {
+            int(lists.positions[i, j]): naive_odds(learned.new.network, lists, around, i, j)
+            for j in there
+            if new[lists.positions[i, j]]
+        }
+        at = found.positions[i]
+        expected = [own[int(item)] + level - 1.5 + 0.25 * around.history[i] + 50 for item in at[at >= 0] if new[item]]
+        assert found.scores[i, at >= 0][new[at[at >= 0]]] == pytest.approx(expected, rel=1e-3)
+    valid = found.positions >= 0
+    assert found.parts.sum(axis=0)[valid] == pytest.approx(found.scores[valid], abs=1e-3)
 
 
-def test_of_a_new_item_only_content_is_heard() -> None:
-    learned = weights().model_copy(update={"channels": ("pagerank", "attributes")})
-    lists, around = fused()
-    new = Surroundings(np.full_like(around.popularity, np.nan), around.source, around.history)
-    deaf = lists.parts.copy()
-    both = ~np.isnan(lists.channel_scores).any(axis=0)
-    deaf[0][both] = 0
-    raw = lists.channel_scores.copy()
-    raw[0][both] = np.nan
-    silent = Fused(lists.positions, lists.scores, raw, deaf)
-    found, expected = (Combiner(learned).rescore(part, new, np.ones(4, np.bool_), 40) for part in (lists, silent))
-    assert found.positions.tolist() == expected.positions.tolist()
-    assert found.scores == pytest.approx(expected.scores)
-    assert found.parts.sum(axis=0) == pytest.approx(np.where(found.positions >= 0, found.scores, 0), abs=1e-4)
+def test_known_items_score_and_stand_as_they_would_without_new_ones() -> None:
+    lists, around = fused(4)
+    around, new = some_new(lists, around)
+    low, high = (Combiner(with_new(offset)).rescore(lists, around, np.ones(4, np.bool_), 40) for offset in (-9.0, 9.0))
+    for i in range(4):
+        kept = [found.positions[i][(found.positions[i] >= 0) & ~new[found.positions[i]]].tolist() for found in (low, high)]
+        assert kept[0] == kept[1]
+        places = [np.flatnonzero(new[found.positions[i]] & (found.positions[i] >= 0)) for found in (low, high)]
+        assert places[0].mean() > places[1].mean()
+
+
+def test_a_list_of_new_items_alone_is_ordered_by_their_network() -> None:
+    lists, around = fused(6)
+    nobody = Surroundings(np.full_like(around.popularity, np.nan), around.source, around.history)
+    learned = with_new(0.0)
+    found = Combiner(learned).rescore(lists, nobody, np.ones(4, np.bool_), 10)
+    assert learned.new is not None
+    for i in range(4):
+        there = np.flatnonzero(lists.positions[i] >= 0)
+        odds = {int(lists.positions[i, j]): naive_odds(learned.new.network, lists, nobody, i, j) for j in there}
+        assert found.positions[i].tolist() == sorted(odds, key=lambda item: (-round(odds[item], 5), item))[:10]
+        assert found.scores[i, 0] == pytest.approx(max(odds.values()) + 2.5 + 50, rel=1e-4)
+
+
+def test_the_sum_of_exponentials_is_taken_row_by_row() -> None:
+    row, odds = np.array([0, 0, 2]), np.array([80.0, 81.0, -3.0], np.float32)
+    expected = [81 + np.log1p(np.exp(-1.0)), 7.0, -3.0]
+    assert together(row, odds, 3, 7.0) == pytest.approx(expected, abs=1e-5)
 
 
 def test_few_queries_train_no_network() -> None:

@@ -1,0 +1,88 @@
+"""The learned fusion of a build: a network for known items, one for new ones, and the scale that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgrecall.recall.combiner import Combiner, Network, Surroundings, together
+from kgrecall.recall.combiner_fit import fit_network, listed_items
+from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
+from kgrecall.recall.fusion_weights import FittedFusion
+from kgrecall.recall.new_items import Populations
+from kgrecall.types import BoolArray, FloatArray
+
+_LEAST_WEIGHT = 0.02
+"""Every channel proposes; what its proposals are worth is for the networks to say."""
+_ENOUGH_NEW = 100
+"""Fewer queries than a network of known items needs: without a network of their own, new items would be judged as unwanted."""
+_ROUNDS, _RIDGE = 20, 1e-3
+
+
+def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], around: Surroundings) -> FittedFusion | None:
+    """Networks that start from fitted weights; None with too few queries to learn from.
+
+    The second network is for items that nobody has chosen; the first one is what it would be without them.
+    """
+    first = _at_least([fitted.config.weight(name) for name in names], 1.0)
+    known = fit_network(lists.known, first, around)
+    if known is None:
+        return None
+    changes: dict[str, object] = {"weights": _named(names, first), "new_weights": {}}
+    new = None
+    if lists.enough:
+        own = [fitted.config.new_weight(name) for name in names]
+        own_first = _at_least(own, max(own))
+        found = fit_network(lists.new, own_first, around, whose=False, enough=_ENOUGH_NEW)
+        if found is not None:
+            new = _beside(known.weights, found.weights, lists, around)
+            changes["new_weights"] = _named(names, own_first)
+    combiner = CombinerWeights(channels=tuple(names), known=known.weights, new=new, floor=0.0)
+    odds = Combiner(combiner).log_odds(listed_items(lists.every, around))
+    floor = float(odds[lists.every.positions.ravel() >= 0].min())
+    changes["combiner"] = combiner.model_copy(update={"floor": round(floor, 7)})
+    return FittedFusion(fitted.config.model_copy(update=changes), float(known.values.mean()), fitted.equal_weights)
+
+
+def _beside(known: NetworkWeights, new: NetworkWeights, lists: Populations, around: Surroundings) -> NewItemWeights:
+    """The offset and the part of the history with the greatest likelihood of what was chosen from lists of both kinds.
+
+    As in training, a query's candidates share its held-out items by the softmax of their log odds. What known candidates come
+    to together is 1 here, so that two numbers are left, found by Newton's method.
+    """
+    every, unmet = lists.every, lists.unmet
+    items = listed_items(every, around)
+    odds = Combiner(CombinerWeights(channels=("",), known=known, floor=0.0)).log_odds(items).reshape(unmet.shape)
+    own = Network(new).log_odds(items.inputs(np.array(new.first, np.float32), np.ones(len(items.row), np.bool_)))
+    level = _together(odds, (every.positions >= 0) & ~unmet)
+    mass = _together(own.reshape(unmet.shape), unmet)
+    share = (every.relevant & unmet).sum(axis=1) / np.maximum(every.relevant.sum(axis=1), 1)
+    asked = every.relevant.any(axis=1) & (mass > -np.inf)
+    offset, slope = _logistic(mass[asked], around.history[every.queries][asked], share[asked])
+    return NewItemWeights(network=new, offset=offset, history=slope, level=round(float(np.median(level)), 7))
+
+
+def _together(odds: FloatArray, there: BoolArray) -> FloatArray:
+    """Of some candidates of each query: float32 (q,), from two arrays (q, u); minus infinity where there are none."""
+    return together(np.nonzero(there)[0], odds[there], len(odds), -np.inf)
+
+
+def _logistic(given: FloatArray, history: FloatArray, share: FloatArray) -> tuple[float, float]:
+    """b and c of ``share ~ sigmoid(given + b + c history)``, c held small by a ridge."""
+    x = np.stack([np.ones(len(given)), history], axis=1)
+    found = np.zeros(2)
+    for _ in range(_ROUNDS):
+        p = 1 / (1 + np.exp(-np.clip(given + x @ found, -30, 30)))
+        gradient = x.T @ (share - p) / len(x) - _RIDGE * np.array([0, found[1]])
+        hessian = (x * (p * (1 - p))[:, None]).T @ x / len(x) + _RIDGE * np.eye(2)
+        found += np.clip(np.linalg.solve(hessian, gradient), -2, 2)
+    return round(float(found[0]), 7), round(float(found[1]), 7)
+
+
+def _at_least(weights: Sequence[float], largest: float) -> FloatArray:
+    return np.maximum(np.array(weights, np.float32), np.float32(_LEAST_WEIGHT * largest))
+
+
+def _named(names: Sequence[str], weights: FloatArray) -> dict[str, float]:
+    return {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
