@@ -109,14 +109,17 @@ class Candidate:
 class Candidates(Sequence[Candidate]):
     """The answer to one query: an immutable, ranked sequence of distinct items.
 
-    Shapes: ``item_ids`` n strings; ``scores`` float32 (n,), descending, ties by item id; ``channel_scores`` maps a channel's
-    name to float32 (n,), NaN where the channel did not recall the item.
+    Shapes: ``item_pos`` int32 (n,): where the items stand in ``catalogue``, a sequence of ids; ``scores`` float32 (n,),
+    descending, ties by item id; ``channel_scores`` maps a channel's name to float32 (n,), NaN where the channel did not recall
+    the item.
     """
 
-    item_ids: tuple[str, ...]
+    item_pos: PosArray
+    catalogue: Sequence[str] = field(repr=False)
     scores: FloatArray
     channel_scores: Mapping[str, FloatArray]
-    titles: tuple[str | None, ...] = ()
+    names: Sequence[str | None] | None = field(default=None, repr=False)
+    """The titles of the catalogue, None where items have none."""
     served: str = "warm"
     """``hot`` a known user with history, ``warm`` a history or text in the call, ``cold`` nothing but popularity."""
     notes: tuple[str, ...] = field(default=())
@@ -127,12 +130,22 @@ class Candidates(Sequence[Candidate]):
     """What each round, rule and guarantee of the query's plan did, in sentences; empty without a plan."""
 
     @property
+    def item_ids(self) -> tuple[str, ...]:
+        """The n ids, best first."""
+        return tuple([self.catalogue[p] for p in self.item_pos.tolist()])
+
+    @property
+    def titles(self) -> tuple[str | None, ...]:
+        """A title per item, None where there is none; empty where items have no titles."""
+        return () if self.names is None else tuple([self.names[p] for p in self.item_pos.tolist()])
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """The channels that served this answer: those that recalled at least one of its items."""
         return tuple(name for name, scores in self.channel_scores.items() if not np.isnan(scores).all())
 
     def __len__(self) -> int:
-        return len(self.item_ids)
+        return len(self.item_pos)
 
     @overload
     def __getitem__(self, index: int) -> Candidate: ...
@@ -143,8 +156,15 @@ class Candidates(Sequence[Candidate]):
             return [self[i] for i in range(*index.indices(len(self)))]
         i = range(len(self))[index]
         channels = {name: float(s[i]) for name, s in self.channel_scores.items() if not np.isnan(s[i])}
-        title = self.titles[i] if self.titles else None
-        return Candidate(self.item_ids[i], i + 1, float(self.scores[i]), channels, title)
+        place = int(self.item_pos[i])
+        title = self.names[place] if self.names is not None else None
+        return Candidate(self.catalogue[place], i + 1, float(self.scores[i]), channels, title)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds these items, not the catalogue."""
+        own, titles = np.arange(len(self), dtype=np.int32), None if self.names is None else self.titles
+        rest = (self.served, self.notes, self.effects, self.trace)
+        return Candidates, (own, self.item_ids, self.scores, self.channel_scores, titles, *rest)
 
     def __iter__(self) -> Iterator[Candidate]:
         return (self[i] for i in range(len(self)))

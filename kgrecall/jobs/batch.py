@@ -187,7 +187,7 @@ def _write(path: Path, engine: RecallEngine, fields: Mapping[str, Any], users: S
             for start in range(0, len(users), _BLOCK):
                 block = users[start : start + _BLOCK]
                 answers = engine.recall_many([Query.of({**fields, "user_id": user}) for user in block])
-                table = _table(block, answers)
+                table = _table(block, answers, engine.items.ids)
                 rows += len(table)
                 writer.write_table(table)
 
@@ -207,7 +207,7 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _table(users: Sequence[str], answers: Sequence[Candidates]) -> pa.Table:
+def _table(users: Sequence[str], answers: Sequence[Candidates], items: pa.StringArray) -> pa.Table:
     lengths = np.array([len(answer) for answer in answers], np.int64)
     owner = np.repeat(np.arange(len(users)), lengths)
     rank = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1
@@ -216,7 +216,7 @@ def _table(users: Sequence[str], answers: Sequence[Candidates]) -> pa.Table:
     columns = [
         pa.array(list(users), pa.string()).take(pa.array(owner)),
         pa.array(rank, pa.int32()),
-        pa.array([item for answer in answers for item in answer.item_ids], pa.string()),
+        items.take(pa.array(np.concatenate([np.zeros(0, np.int32), *(answer.item_pos for answer in answers)]))),
         pa.array(np.concatenate([np.zeros(0, np.float32), *(answer.scores for answer in answers)]), pa.float32()),
         pa.DictionaryArray.from_arrays(pa.array(served), kinds),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.panel import PanelAnswer
 from kgrecall.recall.planner import Planned
 from kgrecall.recall.requests import Request
-from kgrecall.types import Candidates, FloatArray, PosArray
+from kgrecall.types import Candidates, PosArray
 
 
 class AnswerWriter:
@@ -25,53 +25,50 @@ class AnswerWriter:
         self._item_ids: list[str] = items.ids.to_pylist()
         self._titles = titles
 
-    def fused(self, request: Request, answer: PanelAnswer, i: int, positions: PosArray, notes: tuple[str, ...]) -> Candidates:
-        """Query i of a fused answer; ``positions`` int32 (k,), filled up and padded with -1."""
-        positions = positions[positions >= 0]
-        n = len(positions)
-        scores = answer.fused.scores[i, :n].copy()
-        filled = n - int((scores > -np.inf).sum())
-        scores[n - filled :] = -np.arange(1, filled + 1)
-        raw = {name: answer.fused.channel_scores[c, i, :n] for c, name in enumerate(answer.names)}
-        return self._written(request, positions, scores, raw, bool(answer.personal[i]), filled, notes)
+    def fused(
+        self, requests: Sequence[Request], answer: PanelAnswer, positions: PosArray, notes: tuple[str, ...]
+    ) -> Iterator[Candidates]:
+        """The fused answers to some requests; ``positions`` int32 (q, k): the fused ones, filled up and padded with -1."""
+        fused = answer.fused
+        held, found = ((array >= 0).sum(axis=1).tolist() for array in (positions, fused.positions))
+        personal = answer.personal.tolist()
+        for i, request in enumerate(requests):
+            n = min(held[i], request.query.k)
+            filled = max(n - found[i], 0)
+            scores, said = fused.scores[i, :n], notes
+            if filled:
+                scores[n - filled :] = -np.arange(1, filled + 1)
+                said += (_filled(filled, n),)
+            yield Candidates(
+                positions[i, :n],
+                self._item_ids,
+                scores,
+                dict(zip(answer.names, fused.channel_scores[:, i, :n], strict=True)),
+                self._titles,
+                _served(request, personal[i]),
+                request.notes + said,
+            )
 
     def planned(self, request: Request, found: Planned, notes: tuple[str, ...]) -> Candidates:
         """The answer of a plan."""
-        return self._written(
-            request,
+        if found.filled:
+            notes += (_filled(found.filled, len(found.positions)),)
+        return Candidates(
             found.positions,
+            self._item_ids,
             found.scores,
             found.channel_scores,
-            found.personal,
-            found.filled,
-            notes,
+            self._titles,
+            _served(request, found.personal),
+            request.notes + notes,
             found.effects,
             found.trace,
         )
 
-    def _written(
-        self,
-        request: Request,
-        positions: PosArray,
-        scores: FloatArray,
-        channel_scores: Mapping[str, FloatArray],
-        personal: bool,
-        filled: int,
-        notes: tuple[str, ...],
-        effects: Mapping[str, FloatArray] | None = None,
-        trace: tuple[str, ...] = (),
-    ) -> Candidates:
-        shown = positions.tolist()
-        notes = request.notes + notes
-        if filled:
-            notes += (f"{filled} of {len(shown)} places were filled up by popularity; they score below 0.",)
-        return Candidates(
-            item_ids=tuple([self._item_ids[p] for p in shown]),
-            scores=scores,
-            channel_scores=channel_scores,
-            titles=() if self._titles is None else tuple([self._titles[p] for p in shown]),
-            served=("hot" if request.known else "warm") if personal else "cold",
-            notes=notes,
-            effects=effects or {},
-            trace=trace,
-        )
+
+def _served(request: Request, personal: bool) -> str:
+    return ("hot" if request.known else "warm") if personal else "cold"
+
+
+def _filled(filled: int, n: int) -> str:
+    return f"{filled} of {n} places were filled up by popularity; they score below 0."

@@ -99,8 +99,8 @@ class RecallEngine:
         names = names or Names({naming.user: users, naming.item: items})
         self.popularity = histories.popularity() if popularity is None else popularity
         self._panel = Panel(channels, fusion, depth=self.config.depth, on_signal=on_signal, popularity=self.popularity)
-        self.users = users
-        self._items, self._histories = items, histories
+        self.users, self.items = users, items
+        self._histories = histories
         self._encode_text = encode_text if TEXT_CHANNEL in self.channel_names else None
         self._answers = AnswerWriter(items, names.titles.get(naming.item))
         self._explainer = Explainer(self._panel, items, names, PathWriter(names, naming))
@@ -160,7 +160,7 @@ class RecallEngine:
             for start in range(0, len(members), size):
                 block = members[start : start + size]
                 asked = [requests[i] for i in block]
-                batch = batch_of(asked, len(self._items), mask, None if texts is None else texts[block])
+                batch = batch_of(asked, len(self.items), mask, None if texts is None else texts[block])
                 answer = self._plain if plain else self._planned
                 answers.update(zip(block, answer(asked, batch, names, notes), strict=True))
         return [answers[i] for i in range(len(queries))]
@@ -175,7 +175,7 @@ class RecallEngine:
         Shapes: user_pos int64 (q,) -> int32 (q, k), padded with -1.
         """
         tier.answering(len(user_pos))
-        served = min(k, len(self._items))
+        served = min(k, len(self.items))
         ranked = np.full((len(user_pos), k), -1, np.int32)
         mask = self._eligible.shown(among)
         for rows, batch, signals in self._user_batches.of(user_pos, mask):
@@ -259,7 +259,7 @@ class RecallEngine:
         """
         ids = [left_out] if isinstance(left_out, str) else list(left_out)
         question = self._about(query, item_id)
-        positions = np.array([self._items.position(one) for one in ids], np.int32)
+        positions = np.array([self.items.position(one) for one in ids], np.int32)
         for one, position in zip(ids, positions, strict=True):
             if position not in question.batch.history_pos:
                 raise ConfigError("left_out", expected="items of the history", got=one, remedy="Leave out what was chosen.")
@@ -267,17 +267,17 @@ class RecallEngine:
 
     def _about(self, query: Query, item_id: str) -> Question:
         """A batch of one that may return the item asked about, even a seen one."""
-        item = self._items.position(item_id)
+        item = self.items.position(item_id)
         request = self._resolver.resolve(query)
         mask, _ = self._eligible.mask(query.allow, self._eligible.filter_of(query))
         if mask is not None and not mask[item]:
             mask = mask.copy()
             mask[item] = True
-        batch = batch_of([request], len(self._items), mask, self._encoded([query]))
+        batch = batch_of([request], len(self.items), mask, self._encoded([query]))
         exclude = batch.exclude_pos[batch.exclude_pos != item]
         batch = replace(batch, exclude_pos=exclude, exclude_indptr=np.array([0, len(exclude)]))
         names = self._panel.choose(query.channels, request.signals)
-        return Question(batch, names, item, min(query.k, len(self._items)), query.item_id is not None)
+        return Question(batch, names, item, min(query.k, len(self.items)), query.item_id is not None)
 
     def _encoded(self, queries: Sequence[Query]) -> FloatArray | None:
         return encode_queries(self._encode_text, queries)
@@ -285,11 +285,10 @@ class RecallEngine:
     def _plain(
         self, requests: Sequence[Request], batch: QueryBatch, names: tuple[str, ...], notes: tuple[str, ...]
     ) -> Iterator[Candidates]:
-        k = min(max(request.query.k for request in requests), len(self._items))
+        k = min(max(request.query.k for request in requests), len(self.items))
         answer = self._panel.ask(batch, names, k)
         positions = self._popular.fill(answer.fused.positions, batch)
-        for i, request in enumerate(requests):
-            yield self._answers.fused(request, answer, i, positions[i, : request.query.k], notes)
+        return self._answers.fused(requests, answer, positions, notes)
 
     def _planned(
         self, requests: Sequence[Request], batch: QueryBatch, names: tuple[str, ...], notes: tuple[str, ...]

@@ -45,6 +45,8 @@ class Request:
     @property
     def signals(self) -> tuple[Signal, ...]:
         """What the query holds for the channels that are asked only then."""
+        if not (len(self.friends) or len(self.traits) or len(self.moment)):
+            return ()
         held: dict[Signal, PosArray] = {"friends": self.friends, "traits": self.traits, "moment": self.moment}
         return tuple(name for name, values in held.items() if len(values))
 
@@ -76,6 +78,8 @@ class Resolver:
             ConfigError: an attribute, context or relation that the graph does not have.
             Unsupported: the engine was made without what the query needs.
         """
+        if query.user_id is not None and _asks_for_nobody_else(query) and query.user_id in self._users:
+            return self._of_user(query, self._users.position(query.user_id))
         notes: list[str] = []
         user_pos = self._user(query, notes)
         own, weights, times = self._own_history(query, user_pos, notes)
@@ -88,9 +92,7 @@ class Resolver:
             item = self._items_position(query.item_id)
             items, weights = led_by(item, items, weights)
             excluded.append(items[-1:])
-        if len(items) > self._max_history:
-            notes.append(f"Only the newest {self._max_history} of {len(items)} history items were used.")
-            items, weights = items[-self._max_history :], weights[-self._max_history :]
+        items, weights = self._newest(items, weights, notes)
         return Request(
             query,
             user_pos if stored else -1,
@@ -103,6 +105,21 @@ class Resolver:
             moment=self._audience.moment_of(query, notes),
             notes=tuple(notes),
         )
+
+    def _of_user(self, query: Query, user_pos: int) -> Request:
+        """What :meth:`resolve` gives for a known user, without looking for what the query does not hold."""
+        notes: list[str] = []
+        own, weights = self._histories.row(user_pos)
+        traits = _NO_ITEMS if len(own) else self._audience.stored_traits(user_pos)
+        items, weights = self._newest(own, weights, notes)
+        seen, known = np.sort(own), len(own) > 0
+        return Request(query, user_pos, items, weights, seen, known, tuple(notes), _NO_ITEMS, traits, _NO_ITEMS)
+
+    def _newest(self, items: PosArray, weights: FloatArray, notes: list[str]) -> tuple[PosArray, FloatArray]:
+        if len(items) <= self._max_history:
+            return items, weights
+        notes.append(f"Only the newest {self._max_history} of {len(items)} history items were used.")
+        return items[-self._max_history :], weights[-self._max_history :]
 
     def _user(self, query: Query, notes: list[str]) -> int:
         if query.user_id is None:
@@ -156,6 +173,19 @@ class Resolver:
             return self._items.position(item_id)
         except UnknownId as error:
             raise UnknownId("Query.item_id", expected="an item of the graph", got=item_id, remedy=error.remedy) from None
+
+
+def _asks_for_nobody_else(query: Query) -> bool:
+    """Whether the query adds nothing to a user and what it chose."""
+    return (
+        query.history is None
+        and query.item_id is None
+        and query.attributes is None
+        and query.friends is None
+        and query.context is None
+        and query.exclude_seen is True
+        and not query.exclude
+    )
 
 
 def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None, text: FloatArray | None) -> QueryBatch:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -276,3 +277,11 @@ def test_parts_must_fit(watched: Interactions) -> None:
         RecallEngine(items, items, channels, FusionConfig(), Histories.of(watched))
     with pytest.raises(ConfigError, match="Did you mean 'popularity'"):
         RecallEngine(users, items, channels, FusionConfig(weights={"popularty": 1}), Histories.of(watched))
+
+
+def test_an_answer_is_pickled_without_the_catalogue(engine: RecallEngine) -> None:
+    answer = engine.recall(Query(user_id="ann", k=2))
+    copy = pickle.loads(pickle.dumps(answer))
+    assert list(copy) == list(answer)
+    assert (copy.item_ids, copy.titles, copy.served) == (answer.item_ids, answer.titles, answer.served)
+    assert len(copy.catalogue) == 2 < len(engine.items)
