@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrecall.store.base import Keep
+from kgrecall.store.latest import in_order_of
 from kgrecall.types import IntArray
 
 
@@ -96,7 +97,7 @@ def rounds(parts: Sequence[NDArray[Any]], times: IntArray | None) -> list[IntArr
     Records of one key are in the order of ``times``, then in that of the batch. Shapes as in
     :func:`kgrecall.store.latest.last_of_equal`.
     """
-    order = np.lexsort([*([] if times is None else [times]), *reversed(parts)])
+    order = in_order_of([*parts, *([] if times is None else [times])])
     starts = np.ones(len(order), bool)
     if len(order):
         starts[1:] = np.any([part[order][1:] != part[order][:-1] for part in parts], axis=0)

@@ -175,5 +175,6 @@ def delete_edges(
 
 
 def _packed(src: IntArray, dst: IntArray) -> list[IntArray]:
-    """Both positions in one number, as long as they are below 2^31: a sort key less."""
-    return [(src << 32) | dst] if max(src.max(initial=0), dst.max(initial=0)) < 2**31 else [src, dst]
+    """Both positions in one number of as few bits as can be: a sort key less."""
+    low, high = (int(positions.max(initial=0)).bit_length() for positions in (dst, src))
+    return [(src << low) | dst] if high + low < 63 else [src, dst]
