@@ -70,7 +70,10 @@ class GraphStore(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Optional abilities: ``persistent``, ``concurrent_readers``, ``vector_index``, ``fulltext_index``, ..."""
+        """Optional abilities: ``persistent``, ``concurrent_readers``, ``vector_index``, ``fulltext_index``, ...
+
+        ``large_writes``: a write passes by all that is there, so that few large ones are cheaper than many small ones.
+        """
         ...
 
     def apply_schema(self, schema: GraphSchema) -> None:

@@ -27,6 +27,8 @@ from kgrecall.sources.tables import Batch, NodeBatch
 from kgrecall.store.base import GraphStore, WriteStats
 from kgrecall.types import IntArray
 
+_DIGESTED = 65_536
+"""Records whose bytes are copied at once."""
 STALE_SECONDS = 900.0
 """An importer on another machine that has written nothing for so long counts as dead."""
 
@@ -174,5 +176,7 @@ def digest_of(batch: Batch, rules: str) -> bytes:
     arrays = [*arrays, *batch.columns.values(), pa.array(batch.origin.rows)]
     names = [str(i) for i in range(len(arrays))]
     content = hashlib.blake2b(repr((*head, batch.origin.file, tuple(batch.columns), rules)).encode(), digest_size=32)
-    content.update(pa.record_batch(arrays, names=names).serialize())
+    records = pa.record_batch(arrays, names=names)
+    for start in range(0, max(len(batch), 1), _DIGESTED):
+        content.update(records.slice(start, _DIGESTED).serialize())
     return content.digest()

@@ -14,23 +14,34 @@ from kgrecall.types import IntArray
 
 WRITE_ROWS = 1_048_576
 """Records per write, unless the caller wants fewer."""
-_MAX_BYTES = 96 * 2**20
+_MOST_ROWS = 5 * WRITE_ROWS // 2
+"""Records per write when as many went before, if that pays; some 0.8 GB are in use while they are written."""
+_MAX_BYTES, _ROW_BYTES = 96 * 2**20, 64
+"""Records that take more, all together and on average, are written before there are so many."""
 
 
 class Pool:
-    """Collects batches until they are worth a write; memory is bounded by rows and by bytes, whichever comes first."""
+    """Collects batches until they are worth a write; memory is bounded by rows and by bytes, whichever comes first.
 
-    def __init__(self, max_rows: int = WRITE_ROWS) -> None:
-        if max_rows < 1:
+    Args:
+        max_rows: records per write; None for :data:`WRITE_ROWS`.
+        growing: without ``max_rows``, as many as were taken before, up to two and a half times the default: where a write has to
+            pass by everything that is there, fewer and larger ones cost less.
+    """
+
+    def __init__(self, max_rows: int | None = None, *, growing: bool = False) -> None:
+        if max_rows is not None and max_rows < 1:
             raise ConfigError("write_rows", expected="an integer >= 1", got=max_rows, remedy="Leave it out for the default.")
-        self._max_rows = max_rows
+        self._max_rows = max_rows or WRITE_ROWS
+        self._growing = growing and max_rows is None
+        self._taken = 0
         self._batches: list[Batch] = []
         self._rows = 0
         self._bytes = 0
 
     @property
     def full(self) -> bool:
-        return self._rows >= self._max_rows or self._bytes >= _MAX_BYTES
+        return self._rows >= self._max_rows or self._bytes >= max(_MAX_BYTES, _ROW_BYTES * self._max_rows)
 
     def add(self, batch: Batch) -> None:
         self._batches.append(batch)
@@ -43,8 +54,11 @@ class Pool:
         for batch in self._batches:
             if len(batch):
                 groups.setdefault(_shape(batch), []).append(batch)
+        self._taken += self._rows
+        if self._growing:
+            self._max_rows = min(max(self._taken, WRITE_ROWS), _MOST_ROWS)
         self._batches, self._rows, self._bytes = [], 0, 0
-        joined = [_join(group) for group in groups.values()]
+        joined = [_join(groups.pop(shape)) for shape in list(groups)]
         return sorted(joined, key=lambda batch: isinstance(batch, EdgeBatch))
 
 
@@ -80,7 +94,9 @@ def _join(group: list[Batch]) -> Batch:
     if len(group) == 1:
         return first
     origin = Origin(first.origin.file, np.concatenate([batch.origin.rows for batch in group]))
-    arrays = [pa.concat_arrays(parts) for parts in zip(*map(_arrays, group), strict=True)]
+    parts = [list(part) for part in zip(*map(_arrays, group), strict=True)]
+    group.clear()  # every part goes when its column is joined
+    arrays = [pa.concat_arrays(parts.pop(0)) for _ in range(len(parts))]
     columns = dict(zip(first.columns, arrays[len(arrays) - len(first.columns) :], strict=True))
     if isinstance(first, NodeBatch):
         return replace(first, keys=arrays[0], columns=columns, origin=origin)

@@ -21,6 +21,8 @@ from kgrecall.store.sqlite.file_format import check_after_unclean_end, prepare
 
 MEMORY = ":memory:"
 _CACHE_KIB = 64 * 1024
+_PAGE = 16_384
+"""Bytes of a page of a new file. SQLite's own 4,096 cost a fifth more on imports, which pass by all pages of a tree."""
 _UNREACHABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_NOTADB")
 _inherited: list[sqlite3.Connection] = []
 """Connections that a fork copied into this process: never used and never closed here, since closing would checkpoint and
@@ -180,6 +182,7 @@ class _Handle:
 
 
 def _configure(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    connection.execute(f"PRAGMA page_size = {_PAGE}")  # of an empty file only
     _use_write_ahead_log(connection, time.monotonic() + busy_timeout)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

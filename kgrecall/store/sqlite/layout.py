@@ -9,7 +9,7 @@
 
 A relation's reverse index ``back_<RELATION>(dst, src)`` is made by the next ``apply_schema`` after its first edges, or when
 something first walks against them: a first load is twice as fast without it. Lists of strings are JSON text, lists of
-numbers float32 little-endian; a NaN is a null.
+numbers float32 little-endian; a NaN is a null, and a zero has no sign.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -54,23 +54,29 @@ def available() -> bool:
     return hasattr(sqlite3.Connection, "deserialize")
 
 
-def stage(connection: sqlite3.Connection, columns: Sequence[pa.Array]) -> list[str] | None:
+def stage(connection: sqlite3.Connection, columns: Iterable[pa.Array], rows: int) -> list[str] | None:
     """Attach :data:`TABLE` with these rows, in their order; once per transaction, and :func:`forget` it after its end.
 
     Args:
         connection: inside a transaction.
-        columns: of int64, bool, float64, string or binary, each (n,), n > 0.
+        columns: of int64, bool, float64, string or binary, each (n,); looked at one after another.
+        rows: n > 0.
 
     Returns:
         The SQL expression of each column; None when the rows are too long or too many for this way.
     """
-    fields = [_field(f"c{i}", column) for i, column in enumerate(columns)]
-    image = _image(sorted(fields, key=lambda field: field.texts is not None), len(columns[0]))
+    image, expressions = _laid_out(columns, rows)
     if image is None:
         return None
     connection.execute(f"ATTACH ':memory:' AS {_NAME}")
     connection.deserialize(image, name=_NAME)  # type: ignore[arg-type]  # any buffer will do
-    return [field.name if field.null is None else f"iif(null_{field.name}, NULL, {field.name})" for field in fields]
+    return expressions
+
+
+def _laid_out(columns: Iterable[pa.Array], rows: int) -> tuple[Bytes | None, list[str]]:
+    fields = [_field(f"c{i}", column) for i, column in enumerate(columns)]
+    expressions = [field.name if field.null is None else f"iif(null_{field.name}, NULL, {field.name})" for field in fields]
+    return _image(sorted(fields, key=lambda field: field.texts is not None), rows), expressions
 
 
 def forget(connection: sqlite3.Connection) -> None:
@@ -94,8 +100,8 @@ def _field(name: str, column: pa.Array) -> _Field:
         kind, size = next(
             (kind, size) for kind, size in _INTEGERS.items() if -(1 << 8 * size - 1) <= low <= high < 1 << 8 * size - 1
         )
-        data = values.astype(">i8")
-    numbers = data.view(np.uint8).reshape(-1, 8)[:, 8 - size :]
+        data = values.astype(">i4" if size == 4 else ">i8")
+    numbers = data.view(np.uint8).reshape(len(data), -1)[:, -size:]
     return _Field(name, np.full((1, 1), kind, np.uint8), numbers=numbers, null=null)
 
 

@@ -45,7 +45,7 @@ class SqliteStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        shared = {"since", "journal", "keep"}
+        shared = {"since", "journal", "keep", "large_writes"}
         return frozenset(shared if self._connections.in_memory else shared | {"persistent", "concurrent_readers"})
 
     def __repr__(self) -> str:

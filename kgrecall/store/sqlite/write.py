@@ -120,7 +120,7 @@ def _write_staged(
     if len(rows) < staging.FEWEST_ROWS or not staging.available():
         return None
     at = pa.array(rows)
-    expressions = staging.stage(connection, [to_storable(values.take(at), kind) for values, kind in records.cells])
+    expressions = staging.stage(connection, (to_storable(values.take(at), kind) for values, kind in records.cells), len(rows))
     if expressions is None:
         return None
     statement = target.upsert_from(staging.TABLE, expressions, keep)

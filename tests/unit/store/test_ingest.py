@@ -17,10 +17,12 @@ from kgrecall.sources.quarantine import Quarantine, QuarantineLimits, Reason
 from kgrecall.sources.reader import read_tables
 from kgrecall.sources.tables import Batch, EdgeBatch, NodeBatch, Origin
 from kgrecall.store import open_store
+from kgrecall.store import pool as pool_module
 from kgrecall.store.base import GraphStore
 from kgrecall.store.ingest import ingest
 from kgrecall.store.pool import Pool
 from kgrecall.store.report import ImportReport, Tally
+from kgrecall.store.sqlite import SqliteStore
 
 SCHEMA = GraphSchema.parse(
     {
@@ -224,6 +226,42 @@ def test_the_pool_is_bounded_by_bytes_too() -> None:
     text = pa.array(["x" * 2**20] * 96, pa.string())
     pool.add(NodeBatch("Item", pa.array([str(i) for i in range(96)]), {"text": text}, Origin("t", np.arange(1, 97))))
     assert pool.full
+
+
+def test_a_growing_pool_takes_as_many_as_before_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "WRITE_ROWS", 4)
+    monkeypatch.setattr(pool_module, "_MOST_ROWS", 12)
+
+    def sizes(pool: Pool) -> list[int]:
+        taken = []
+        for i in range(60):
+            pool.add(edges("BOUGHT", "a>b", first=i + 1))
+            if pool.full:
+                taken.append(sum(map(len, pool.take())))
+        return taken
+
+    assert sizes(Pool(growing=True)) == [4, 4, 8, 12, 12, 12]
+    assert sizes(Pool()) == [4] * 15
+    assert sizes(Pool(10, growing=True)) == [10] * 6
+
+
+class SteadyStore(SqliteStore):
+    """Says nothing about the size of writes."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return super().capabilities - {"large_writes"}
+
+
+@pytest.mark.parametrize(("kind", "ends"), [(SqliteStore, [5, 10, 20, 25]), (SteadyStore, [5, 10, 15, 20, 25])])
+def test_writes_grow_where_that_pays(kind: type[SqliteStore], ends: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "WRITE_ROWS", 5)
+    told: list[int] = []
+    records = [nodes("User", f"u{i}", first=i + 1) for i in range(25)]
+    store = kind(":memory:")
+    ingest(records, store, SCHEMA, progress=lambda _, done, __: told.append(done))
+    store.close()
+    assert told == ends
 
 
 def test_the_report_reads_well() -> None:

@@ -23,6 +23,7 @@ from kgrecall.store.fingerprint import fingerprint
 from kgrecall.store.ingest import ingest
 from kgrecall.store.report import ImportReport, Tally
 from kgrecall.store.sqlite import SqliteStore, staging
+from kgrecall.store.sqlite import connection as connection_module
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -282,13 +283,14 @@ class TestFaults:
     """The disk refuses the n-th write, for every n until the import gets through."""
 
     def test_files_that_may_not_grow(self, tmp_path: Path, clean: tuple[str, ImportReport]) -> None:
-        """The log of writes grows by a frame of 4,120 bytes per page: each limit stops it at another one."""
+        """The log of writes grows by a frame per page, the page and 24 bytes: each limit stops it at another one."""
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         complaints: list[str] = []
+        frame = connection_module._PAGE + 24
         while not complaints or complaints[-1]:
             path = tmp_path / f"{len(complaints)}.sqlite"
             store = SqliteStore(path)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4_120 * len(complaints), hard))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (frame * len(complaints), hard))
             try:
                 complaints.append(complaint(store))
             finally:

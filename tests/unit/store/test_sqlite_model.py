@@ -204,7 +204,7 @@ VALUES: dict[PropertyType, st.SearchStrategy[Any]] = {
     "string": TEXT,
     "integer": INTEGERS,
     "time": INTEGERS,
-    "number": st.floats(allow_nan=False),
+    "number": st.floats(allow_nan=False).map(lambda number: number + 0.0),  # SQLite knows no negative zero
     "boolean": st.booleans(),
     "strings": st.lists(TEXT, max_size=3),
     "numbers": st.lists(st.floats(width=32, allow_nan=False), max_size=3),

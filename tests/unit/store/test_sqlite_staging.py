@@ -28,7 +28,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 def staged(connection: sqlite3.Connection, columns: list[pa.Array]) -> list[tuple[object, ...]] | None:
     """The rows as SQLite reads them; the database must be sound."""
     connection.execute("BEGIN")
-    expressions = staging.stage(connection, columns)
+    expressions = staging.stage(connection, columns, len(columns[0]))
     found = None
     if expressions is not None:
         assert connection.execute("PRAGMA staged.integrity_check").fetchall() == [("ok",)]
