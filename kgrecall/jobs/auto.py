@@ -16,7 +16,7 @@ Probe = Callable[[GraphSnapshot, BuildConfig], None]
 """``probe(snapshot, config)`` builds something that is thrown away."""
 
 _ESSENTIAL = ("item_knn", "popularity")
-_CHEAP_FIRST = ("attributes", "neighbors", "user_knn", "text", "pagerank", "factors", "ease", "sequence", "vector")
+_CHEAP_FIRST = ("attributes", "neighbors", "user_knn", "text", "pagerank", "factors", "slim", "ease", "sequence", "vector")
 _SHARE, _LEAST_USERS = 0.1, 400
 _PROBING = 0.25
 """At most this share of the time is spent on measuring."""
@@ -140,7 +140,7 @@ def _lean(config: BuildConfig) -> BuildConfig:
     channels = ("item_knn", "user_knn", "sequence", "factors", "ease", "item_graph")
     shared = ("history_half_lives", "popularity_half_lives", "trends")
     one = {name: getattr(config, name)[:1] for name in (*channels, *shared)}
-    return config.model_copy(update={**one, "budget_seconds": None})
+    return config.model_copy(update={**one, "slim": config.slim.first(), "budget_seconds": None})
 
 
 def _place(name: str) -> int:

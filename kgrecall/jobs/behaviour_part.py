@@ -1,14 +1,15 @@
-"""The part of a build that knows behaviour alone: people alike, what followed what, matrix factors, EASE."""
+"""The part of a build that knows behaviour alone: people alike, what followed what, matrix factors, EASE, SLIM."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from kgrecall.graph.knowledge import Incidence
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.index.faiss_config import FaissConfig
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
@@ -19,19 +20,22 @@ from kgrecall.recall.folded import FactorsChannel
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.item_knn import ItemKnnChannel
 from kgrecall.recall.sequence import FOLLOWED_BY, SequenceConfig, build_sequence
+from kgrecall.recall.slim import GOES_WITH, SlimConfig, build_slim
 from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
 from kgrecall.types import FloatArray, Interactions
 
 
 @dataclass(frozen=True, eq=False)
 class BehaviourPart:
-    """Shapes: ``ease`` and ``sequence`` csr float32 (num_items, num_items), row = history item.
+    """Shapes: ``ease``, ``slim`` and ``sequence`` csr float32 (num_items, num_items), row = history item.
 
     Each is None when its channel was not asked for; ``sequence`` also without times.
     """
 
     ease: sparse.csr_array | None = None
     ease_half_life: float | None = None
+    slim: sparse.csr_array | None = None
+    slim_half_life: float | None = None
     user_knn: UserKnnConfig | None = None
     sequence: sparse.csr_array | None = None
     sequence_half_life: float | None = None
@@ -45,6 +49,8 @@ class BehaviourPart:
         index: FaissConfig,
         *,
         ease: EaseConfig | None,
+        slim: SlimConfig | None,
+        knowledge: Sequence[Incidence],
         user_knn: UserKnnConfig | None,
         sequence: SequenceConfig | None,
         factors: FactorsConfig | None,
@@ -55,6 +61,8 @@ class BehaviourPart:
         return cls(
             ease=build_ease(events, ease) if ease else None,
             ease_half_life=ease.half_life if ease else None,
+            slim=build_slim(events, slim, knowledge) if slim else None,
+            slim_half_life=slim.half_life if slim else None,
             user_knn=user_knn,
             sequence=build_sequence(events, sequence) if sequence else None,
             sequence_half_life=sequence.half_life if sequence else None,
@@ -68,6 +76,7 @@ class BehaviourPart:
         """How to make each channel; one gives None when the part has nothing for it."""
         return {
             "ease": lambda: self._similar("ease", self.ease, naming, prior, half_life=self.ease_half_life),
+            "slim": lambda: self._similar("slim", self.slim, naming, prior, half_life=self.slim_half_life, relation=GOES_WITH),
             "user_knn": lambda: self._user_knn(histories(), naming, prior),
             "sequence": lambda: self._similar(
                 "sequence", self.sequence, naming, prior, half_life=self.sequence_half_life, relation=FOLLOWED_BY
@@ -91,7 +100,7 @@ class BehaviourPart:
         return FactorsChannel(self.factors_index, self.factors, naming=naming)
 
     def save(self, writer: ArtifactWriter) -> None:
-        for name in ("ease", "sequence"):
+        for name in ("ease", "slim", "sequence"):
             if (matrix := getattr(self, name)) is not None:
                 writer.matrix(name, matrix)
         if self.factors is not None and self.factors_index is not None:
@@ -101,6 +110,7 @@ class BehaviourPart:
         writer.manifest["behaviour"] = {
             "user_knn": self.user_knn.model_dump() if self.user_knn else None,
             "ease_half_life": self.ease_half_life,
+            "slim_half_life": self.slim_half_life,
             "sequence_half_life": self.sequence_half_life,
             "factors": [self.factors.unobserved, self.factors.regularization] if self.factors else None,
         }
@@ -108,13 +118,17 @@ class BehaviourPart:
     @classmethod
     def load(cls, artifact: Artifact) -> BehaviourPart:
         stored = artifact.manifest["behaviour"]
-        ease, sequence = (artifact.matrix(n) if artifact.has(f"{n}.data.npy") else None for n in ("ease", "sequence"))
+        ease, slim, sequence = (
+            artifact.matrix(n) if artifact.has(f"{n}.data.npy") else None for n in ("ease", "slim", "sequence")
+        )
         factors = stored["factors"]
         return cls(
             ease=ease,
+            slim=slim,
             user_knn=UserKnnConfig(**stored["user_knn"]) if stored["user_knn"] else None,
             sequence=sequence,
             ease_half_life=stored["ease_half_life"],
+            slim_half_life=stored["slim_half_life"],
             sequence_half_life=stored["sequence_half_life"],
             factors=ItemFactors(
                 np.asarray(artifact.array("factors.items")), np.asarray(artifact.array("factors.spectrum")), *factors

@@ -226,7 +226,7 @@ class _Build:
             space = build_node_space(knowledge, NodeSpaceConfig(**_shared_settings(config.attributes)), naming)
             attributes = build_attribute_similarity(space, config.attributes, progress=self.progress) if knowledge else None
             similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
-            behaviour = learn_behaviour(events, chosen, config.index, seed=self.seed)
+            behaviour = learn_behaviour(events, knowledge, chosen, config.index, seed=self.seed)
             popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
             content = None
             if "content" in self.channels:

@@ -11,6 +11,7 @@ from kgrecall.index.faiss_config import FaissConfig
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import Cut
 from kgrecall.jobs.ingredients import CHANNELS, CHANNELS_BY_NAME
+from kgrecall.jobs.slim_choice import SlimChoice
 from kgrecall.model.trainer import ModelConfig
 from kgrecall.recall.attributes import AttributesConfig
 from kgrecall.recall.content import ContentConfig
@@ -72,6 +73,7 @@ class BuildConfig(Settings):
         default=tuple(EaseConfig(l2=l2, max_memory_gb=1.0) for l2 in (200, 500, 1000, 2000)), min_length=1
     )
     """The default memory is enough for 12,900 items, at 26 CPU seconds a setting."""
+    slim: SlimChoice = SlimChoice()
     user_knn: tuple[UserKnnConfig, ...] = Field(
         default=tuple(UserKnnConfig(a=a, q=q, k=k) for a, q, k in _PEOPLE), min_length=1
     )
@@ -83,8 +85,8 @@ class BuildConfig(Settings):
         default=tuple(FactorsConfig(unobserved=u, regularization=r) for u, r in _PULLS), min_length=1
     )
     history_half_lives: tuple[float | None, ...] = Field(default=(None, 2.5, 5.0, 10.0, 20.0, 80.0), min_length=1)
-    """item_knn, user_knn, ease, each its own: a history item's vote halves with so many newer ones; None: all vote alike. Only
-    None without times."""
+    """item_knn, user_knn, ease, slim, each its own: a history item's vote halves with so many newer ones; None: all vote
+    alike. Only None without times."""
     popularity_half_lives: tuple[float | None, ...] = Field(default=(None, 7.0, 30.0, 120.0), min_length=1)
     """popularity: an event's worth halves in so many days; None: it never does. Only None without times."""
     trends: tuple[TrendConfig | None, ...] = Field(default=_TRENDS, min_length=1)

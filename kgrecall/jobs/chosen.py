@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kgrecall.graph.knowledge import Incidence
@@ -19,6 +19,7 @@ from kgrecall.recall.item_graph import ItemGraphConfig, build_item_graph
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
 from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
 from kgrecall.recall.sequence import SequenceConfig, build_sequence
+from kgrecall.recall.slim import SlimConfig, build_slim
 from kgrecall.recall.sparse_rows import Matrix
 from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
 from kgrecall.types import FloatArray, Interactions
@@ -33,6 +34,7 @@ class Chosen:
     history_half_life: float | None
     popularity_half_life: float | None
     ease: EaseConfig | None = None
+    slim: SlimConfig | None = None
     user_knn: UserKnnConfig | None = None
     sequence: SequenceConfig | None = None
     factors: FactorsConfig | None = None
@@ -76,6 +78,7 @@ class _Chooser:
             history_half_life=self._history_half_life(knn, trend),
             popularity_half_life=self._popularity_half_life(),
             ease=self._ease(trend) if "ease" in self.channels else None,
+            slim=self._slim(trend) if "slim" in self.channels else None,
             user_knn=self._user_knn(trend) if "user_knn" in self.channels else None,
             sequence=self._sequence(trend) if "sequence" in self.channels and self.timed else None,
             factors=self._factors() if "factors" in self.channels else None,
@@ -111,6 +114,14 @@ class _Chooser:
         if not self.timed:
             return best
         return best.model_copy(update={"half_life": self._half_life(lambda e: build_ease(e, best), trend)})
+
+    def _slim(self, trend: TrendConfig | None) -> SlimConfig:
+        def channel(events: Interactions, similarity: Matrix) -> ItemKnnChannel:
+            return ItemKnnChannel(similarity, prior=prior(events, trend))
+
+        best = self.config.slim.best(self.validation, self.knowledge, channel)
+        half_life = self._half_life(lambda e: build_slim(e, best, self.knowledge), trend)
+        return best.model_copy(update={"half_life": half_life})
 
     def _user_knn(self, trend: TrendConfig | None) -> UserKnnConfig:
         def channel(events: Interactions, setting: UserKnnConfig) -> UserKnnChannel:
@@ -149,12 +160,16 @@ def prior(events: Interactions, trend: TrendConfig | None) -> FloatArray | None:
     return item_trend(events, half_life_days=trend.half_life_days, exponent=trend.exponent)
 
 
-def learn_behaviour(events: Interactions, chosen: Chosen, index: FaissConfig, *, seed: int) -> BehaviourPart:
+def learn_behaviour(
+    events: Interactions, knowledge: Sequence[Incidence], chosen: Chosen, index: FaissConfig, *, seed: int
+) -> BehaviourPart:
     """What the channels of behaviour hold at the chosen settings."""
     return BehaviourPart.of(
         events,
         index,
         ease=chosen.ease,
+        slim=chosen.slim,
+        knowledge=knowledge,
         user_knn=chosen.user_knn,
         sequence=chosen.sequence,
         factors=chosen.factors,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,11 +51,11 @@ class Fold:
         return cls(train, held_out.take(known), users, held_out.take(~known & new[held_out.item_pos] & asked), curious, new)
 
     def ndcg(self, channel: Channel) -> float:
-        """NDCG@20 of one channel alone."""
-        histories = Histories.of(self.train)
+        """NDCG@20 of one channel alone, among the items that are not new."""
+        histories, known = Histories.of(self.train), None if not self.new.any() else ~self.new
 
         def rank(users: IntArray, k: int) -> PosArray:
-            return channel.recall(batch_of_users(users, histories, _HISTORY), k).positions
+            return channel.recall(replace(batch_of_users(users, histories, _HISTORY), mask=known), k).positions
 
         return evaluate(rank, self.truth, [_MEASURE])[_MEASURE]
 

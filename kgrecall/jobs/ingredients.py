@@ -38,6 +38,7 @@ CHANNELS = (
     "user_knn",
     "sequence",
     "ease",
+    "slim",
     "item_graph",
     "attributes",
     "neighbors",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kgrecall.errors import ShapeError
 from kgrecall.kernels.dense import FEW, best_of_dense
+from kgrecall.kernels.gram import gather_gram
 from kgrecall.kernels.lists import keep_eligible, merge
 from kgrecall.kernels.selection import MAX_BUCKETS
 from kgrecall.kernels.sums import best_of_rows
@@ -108,6 +109,13 @@ class Loops:
         found = _empty(len(lists[0]), k)
         keep_eligible(*lists, *drop, *found)
         return found
+
+    def gather_gram(self, gram: Csr, item: int, neighbours: PosArray) -> tuple[FloatArray, FloatArray]:
+        """See :meth:`kgrecall.recall.slim.SlimGram.solve`: float32 (m, m) and (m,) for m neighbours."""
+        normal, met = np.zeros((len(neighbours), len(neighbours)), np.float32), np.zeros(len(neighbours), np.float32)
+        places = self._scratch.zeros("places", len(gram[0]) - 1, np.int32)
+        gather_gram(*gram, item, neighbours, places, normal, met)
+        return normal, met
 
     def merge(
         self, positions: PosArray, contributions: FloatArray, raw: FloatArray, channel: PosArray, shape: tuple[int, int]

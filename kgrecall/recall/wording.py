@@ -91,6 +91,7 @@ _ZH_WORDS: Mapping[str, str] = {
     "prequel": "前传", "series": "系列", "author": "作者", "written by": "编剧", "produced by": "制片人", "made by": "品牌",
     "brand": "品牌", "category": "类别", "in category": "类别", "country": "国家", "language": "语言", "subject": "题材",
     "tag": "标签", "artist": "艺人", "album": "专辑", "publisher": "出版社", "keyword": "关键词",
+    "goes with": "常一起被选", "followed by": "之后是",
 }  # fmt: skip
 
 

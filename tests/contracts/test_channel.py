@@ -29,6 +29,7 @@ from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.pagerank import PageRankChannel, PageRankConfig
 from kgrecall.recall.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.sequence import FOLLOWED_BY, SequenceConfig, build_sequence
+from kgrecall.recall.slim import GOES_WITH, SlimConfig, build_slim
 from kgrecall.recall.text import TextChannel
 from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
 from kgrecall.recall.vector import VectorChannel, normalised
@@ -143,6 +144,11 @@ def _trending(events: Interactions) -> Case:
         return plain(user, history, weights * 0.5 ** (np.arange(len(history))[::-1] / 3), text)
 
     return Case(ItemKnnChannel(similarity, prior=prior, half_life=3), score)
+
+
+def _slim(events: Interactions, incidences: tuple[Incidence, ...]) -> Case:
+    weights = build_slim(events, SlimConfig(k=8, knowledge=0.5), incidences)
+    return Case(ItemKnnChannel(weights, name="slim", relation=GOES_WITH), _linear(weights.toarray().astype(np.float64)))
 
 
 def _item_graph(events: Interactions, incidences: tuple[Incidence, ...]) -> Case:
@@ -270,6 +276,7 @@ def _cases() -> dict[str, Case]:
     return {
         "item_knn": _item_knn(events),
         "ease": _ease(events),
+        "slim": _slim(events, incidences),
         "sequence": _sequence(events),
         "user_knn": _user_knn(events),
         "factors": _factors(events),
