@@ -25,8 +25,8 @@ class Pool:
 
     Args:
         max_rows: records per write; None for :data:`WRITE_ROWS`.
-        growing: without ``max_rows``, as many as were taken before, up to two and a half times the default: where a write has to
-            pass by everything that is there, fewer and larger ones cost less.
+        growing: without ``max_rows``, as many as were taken before, up to two and a half times the default: where a write
+            has to pass by everything that is there, fewer and larger ones cost less.
     """
 
     def __init__(self, max_rows: int | None = None, *, growing: bool = False) -> None:
