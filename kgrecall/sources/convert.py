@@ -79,8 +79,20 @@ def _longer(text: pa.StringArray, limit: int) -> IntArray:
 
 
 def _blank(ids: pa.StringArray) -> pa.BooleanArray:
+    if not _may_hold_blanks(ids):
+        return pc.fill_null(pc.equal(ids, ""), True)
     blank = pc.or_(pc.equal(ids, ""), pc.utf8_is_space(ids))
     return blank if ids.null_count == 0 else pc.fill_null(blank, True)
+
+
+def _may_hold_blanks(text: pa.StringArray) -> bool:
+    """Whether any byte is one of ASCII's up to the space, or of a character beyond ASCII."""
+    _, ends, data = text.buffers()
+    if not len(text) or data is None:
+        return False
+    offsets = np.frombuffer(ends, np.int32)[text.offset :]
+    used = np.frombuffer(data, np.uint8)[offsets[0] : offsets[len(text)]]
+    return bool(len(used)) and bool(used.min() <= ord(" ") or used.max() >= 128)
 
 
 def _convert_list(lists: ListCells, kind: PropertyType) -> Cells:

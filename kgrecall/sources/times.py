@@ -64,21 +64,27 @@ def convert_times(values: pa.Array, unit: TimeUnit, timezone: str | None) -> Cel
         check_zone(timezone)
     if types.is_timestamp(values.type) or types.is_date(values.type):
         return _typed(values, timezone)
-    if unit in _FACTORS and types.is_integer(values.type) and (exact := _multiplied(values, _FACTORS[unit])) is not None:
-        return Cells(exact)
     series = pl.Series(values=pl.from_arrow(values))
     if unit == "iso8601":
         return _iso(series.cast(pl.String), timezone)
+    if unit in _FACTORS and (exact := _multiplied(series, _FACTORS[unit])) is not None:
+        return Cells(exact)
     return _counted(series, unit)
 
 
-def _multiplied(values: pa.Array, factor: int) -> pa.Int64Array | None:
-    """Whole numbers of units as milliseconds; None where one of them is out of range."""
+def _multiplied(series: pl.Series, factor: int) -> pa.Int64Array | None:
+    """Whole numbers of units, or their plain digits, as milliseconds; None where there is anything else or out of range."""
+    if not (series.dtype.is_integer() or series.dtype == pl.String):
+        return None
+    whole = series.cast(pl.Int64, strict=False)
+    if whole.null_count() > series.null_count():
+        return None
+    values = whole.to_arrow()
     ends = pc.min_max(values)
     least, greatest = ends["min"].as_py(), ends["max"].as_py()
     if least is not None and not _FIRST <= least * factor <= greatest * factor <= _LAST:
         return None
-    return pc.multiply(values.cast(pa.int64()), factor)
+    return pc.multiply(values, factor)
 
 
 def _counted(series: pl.Series, unit: TimeUnit) -> Cells:

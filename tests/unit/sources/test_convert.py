@@ -190,6 +190,15 @@ def test_many_narrow_integers_are_written_as_each_alone(kind: pa.DataType, ends:
     assert {reason: rows.tolist() for reason, rows in absent.problems.items()} == {Reason.MISSING_ID: [0]}
 
 
+@given(st.lists(st.one_of(st.none(), st.text("a \u00a0\u2003\t\x1f\x7fé", max_size=3)), max_size=9), st.integers(0, 3))
+def test_blank_ids_are_missing(cells: list[str | None], start: int) -> None:
+    found = convert_ids(pa.array(cells, pa.string()).slice(min(start, len(cells)), 5))
+    part = cells[start : start + 5]
+    blank = [i for i, cell in enumerate(part) if not (cell or "").strip()]
+    assert found.values.to_pylist() == [None if i in blank else cell for i, cell in enumerate(part)]
+    assert {reason: rows.tolist() for reason, rows in found.problems.items()} == ({Reason.MISSING_ID: blank} if blank else {})
+
+
 def test_wide_integers_keep_every_digit() -> None:
     wide = [-(2**63), 0, 2**63 - 1]
     assert convert_ids(pa.array(wide)).values.to_pylist() == list(map(str, wide))
