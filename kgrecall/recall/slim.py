@@ -38,8 +38,8 @@ class SlimConfig(NodeSpaceConfig):
     regression of Ning & Karypis, "SLIM: Sparse Linear Methods for Top-N Recommender Systems" (ICDM 2011), on neighbours alone
     like their fsSLIM, with a ridge instead of the lasso; entities vote like further users ("Sparse Linear Methods with Side
     Information", RecSys 2012). The penalty that grows with the degree is what training with dropout amounts to (Steck,
-    "Autoencoders that don't overfit towards the Identity", NeurIPS 2020). Time grows with items x k^3 and memory with the items,
-    where EASE takes their cube and their square.
+    "Autoencoders that don't overfit towards the Identity", NeurIPS 2020). Time grows with items x k^3 and memory with the
+    items, where EASE takes their cube and their square.
     """
 
     k: int = Field(default=50, ge=1, le=_ROW)
