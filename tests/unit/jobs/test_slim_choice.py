@@ -13,7 +13,7 @@ from kgrecall.recall.slim import SlimConfig, build_slim
 from kgrecall.types import Interactions
 
 USERS, ITEMS, STYLES = 120, 240, 12
-CHOICE = SlimChoice(penalties=(SlimConfig(k=8, l2=1), SlimConfig(k=8, l2=8)), neighbours=(2, 30), knowledge=(4.0,))
+CHOICE = SlimChoice(penalties=(SlimConfig(k=8, l2=1), SlimConfig(k=8, l2=8)), neighbours=(30, 2), knowledge=(4.0,))
 
 
 def styled(seed: int = 0) -> tuple[Interactions, Incidence, Incidence]:
