@@ -19,6 +19,7 @@ import pytest
 from kgrecall.errors import StoreConflict, StoreError, StoreUnavailable
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.tables import Batch, EdgeBatch, NodeBatch, Origin
+from kgrecall.store import pool
 from kgrecall.store.fingerprint import fingerprint
 from kgrecall.store.ingest import ingest
 from kgrecall.store.report import ImportReport, Tally
@@ -72,7 +73,7 @@ def tables(num_events: int = 60) -> list[Batch]:
     return batches
 
 
-def run(store: SqliteStore, progress: Callable[..., None] = lambda *_: None, write_rows: int = CHUNK) -> ImportReport:
+def run(store: SqliteStore, progress: Callable[..., None] = lambda *_: None, write_rows: int | None = CHUNK) -> ImportReport:
     return ingest(tables(), store, SCHEMA, write_rows=write_rows, progress=progress)
 
 
@@ -170,6 +171,23 @@ class TestKill:
         store.writes = 0
         run(store)
         assert store.writes == 6  # a finished import is looked at again as a whole
+
+    @pytest.mark.parametrize("step", range(1, 8))
+    def test_where_writes_grow(
+        self, path: Path, clean: tuple[str, ImportReport], step: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool, "WRITE_ROWS", CHUNK)
+        monkeypatch.setattr(pool, "_MOST_ROWS", 5 * CHUNK // 2)
+        assert in_child(lambda: run(SqliteStore(path), kill_at(step), None)) == -signal.SIGKILL
+        told: list[int] = []
+        store = CountingStore(path)
+        report = run(store, lambda _, done, __: told.append(done), None)
+        sizes = np.diff([0, *told])
+        assert sizes.max() == 3 * CHUNK  # batches of 10: the first that is 25 or more
+        assert store.writes < 6
+        assert fingerprint(store) == clean[0]
+        assert report.total.quarantined == clean[1].total.quarantined
+        store.close()
 
     @pytest.mark.parametrize("edit", ["drop", "retitle"])
     def test_a_changed_chunk_and_all_after_it_are_written(self, path: Path, edit: str) -> None:

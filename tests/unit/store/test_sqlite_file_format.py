@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,19 @@ class TestMigration:
         assert dict(layout(tmp_path / "new.sqlite")).items() <= dict(layout(old)).items()
         with sqlite3.connect(old) as connection:
             assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+
+    def test_it_keeps_its_pages_and_a_new_one_has_larger_ones(self, old: Path, tmp_path: Path) -> None:
+        store, new = SqliteStore(old), SqliteStore(tmp_path / "new.sqlite")
+        new.apply_schema(store.schema)
+        for user in (store, new):
+            user.upsert_nodes("User", pa.array(["u3"]), {})
+            user.compact()
+            user.close()
+        sizes = []
+        for path in (old, tmp_path / "new.sqlite"):
+            with closing(sqlite3.connect(path)) as connection:
+                sizes.append(connection.execute("PRAGMA page_size").fetchone()[0])
+        assert sizes == [4_096, 16_384]
 
     def test_it_can_be_written(self, old: Path) -> None:
         store = SqliteStore(old)
