@@ -48,6 +48,10 @@ class Validation:
         return cls(tuple(folds))
 
     @property
+    def num_items(self) -> int:
+        return max((fold.train.num_items for fold in self.folds), default=0)
+
+    @property
     def num_users(self) -> int:
         return sum(len(fold.users) for fold in self.folds)
 

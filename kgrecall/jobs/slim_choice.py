@@ -27,7 +27,9 @@ class SlimChoice(Settings):
     penalties: tuple[SlimConfig, ...] = Field(default=tuple(SlimConfig(l2=a, denoise=b) for a, b in _PENALTIES), min_length=1)
     """Tried first."""
     neighbours: tuple[int, ...] = (100, 200)
-    """Other values of ``k``, tried in this order until one is no better."""
+    """Other values of ``k``, tried in this order until one is no better, or takes more than ``most_work``."""
+    most_work: float = Field(default=5e10, gt=0)
+    """Multiplications of one trial, ``items * k^3 / 3``: some 20 CPU seconds. Large catalogues rarely gain by more neighbours."""
     knowledge: tuple[float, ...] = (1.0, 4.0, 16.0)
     """Weights of knowledge, tried in this order until one is no better than less of it, or none."""
     max_relations: int = Field(default=6, ge=0)
@@ -58,7 +60,8 @@ class SlimChoice(Settings):
                 best = found
             return best
 
-        best = climb(validation.choose(self.penalties, make), [{"k": k} for k in self.neighbours])
+        first = validation.choose(self.penalties, make)
+        best = climb(first, [{"k": k} for k in self.neighbours if validation.num_items * k**3 / 3 <= self.most_work])
         if not knowledge:
             return best
         best = climb(best, [{"knowledge": weight} for weight in self.knowledge])

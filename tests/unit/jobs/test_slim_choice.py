@@ -61,6 +61,12 @@ def test_each_stage_is_no_worse_than_what_it_began_from() -> None:
     assert found.k in {8, 2, 30}
 
 
+def test_a_trial_that_takes_too_much_work_is_left_out() -> None:
+    choice = CHOICE.model_copy(update={"most_work": ITEMS * 20**3 / 3})
+    assert _best(CHOICE, styled()[0]).k == 30
+    assert _best(choice, styled()[0]).k in {8, 2}
+
+
 def test_without_knowledge_only_behaviour_is_weighed() -> None:
     found = _best(CHOICE, styled()[0])
     assert (found.knowledge, found.weights) == (0.0, {})
