@@ -29,7 +29,7 @@ class SlimChoice(Settings):
     neighbours: tuple[int, ...] = (100, 200)
     """Other values of ``k``, tried in this order until one is no better, or takes more than ``most_work``."""
     most_work: float = Field(default=5e10, gt=0)
-    """Multiplications of one trial, ``items * k^3 / 3``: some 20 CPU seconds. Large catalogues rarely gain by more neighbours."""
+    """Multiplications of one trial, ``items * k^3 / 3``: some 20 CPU seconds. Large catalogues rarely gain by more."""
     knowledge: tuple[float, ...] = (1.0, 4.0, 16.0)
     """Weights of knowledge, tried in this order until one is no better than less of it, or none."""
     max_relations: int = Field(default=6, ge=0)
