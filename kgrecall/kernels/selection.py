@@ -46,7 +46,7 @@ def at_least(row: Bits, n: int, threshold: np.int32, chosen: PosArray) -> int:
     m, whole = 0, n // 64 * 64
     for start in range(0, whole, 64):
         bits = at_least_64(row, start, threshold)
-        while bits:
+        while bits:  # mostly none
             chosen[m] = start + lowest_bit(bits)
             bits &= bits - np.uint64(1)
             m += 1

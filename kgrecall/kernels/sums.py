@@ -61,16 +61,17 @@ def best_sums(
 def add_rows(indptr: IntArray, indices: PosArray, values: FloatArray, rows: PosArray, weights: FloatArray, sums: Sums) -> None:
     """``sums += sum_r weights[r] * matrix[rows[r]]``; ``values`` of length 0 stand for ones."""
     ones, ahead = len(values) == 0, _rows_ahead(count_entries(indptr, rows), len(rows))
+    columns = indices.view(np.uint32)  # numbers that cannot be negative save a third of the time
     for r in range(len(rows)):
         _fetch(indptr, indices, values, rows, r, ahead)
         weight = weights[r]
-        first, last = indptr[rows[r]], indptr[rows[r] + 1]
+        first, last = np.uint64(indptr[rows[r]]), np.uint64(indptr[rows[r] + 1])
         if ones:
             for place in range(first, last):
-                sums[indices[place]] += weight
+                sums[columns[place]] += weight
         else:
             for place in range(first, last):
-                sums[indices[place]] += weight * values[place]
+                sums[columns[place]] += weight * values[place]
 
 
 @inner
@@ -88,17 +89,17 @@ def add_rows_noting(
     Returns how many were written; one stands twice when its sum was 0 in between.
     """
     ones, ahead = len(values) == 0, _rows_ahead(count_entries(indptr, rows), len(rows))
-    n = 0
+    columns, n = indices.view(np.uint32), np.uint64(0)
     for r in range(len(rows)):
         _fetch(indptr, indices, values, rows, r, ahead)
         weight = weights[r]
-        for place in range(indptr[rows[r]], indptr[rows[r] + 1]):
-            column = indices[place]
+        for place in range(np.uint64(indptr[rows[r]]), np.uint64(indptr[rows[r] + 1])):
+            column = columns[place]
             before = sums[column]
             touched[n] = column  # without a branch, which the processor could not predict
-            n += before == 0
+            n += np.uint64(before == 0)
             sums[column] = before + (weight if ones else weight * values[place])
-    return n
+    return int(n)
 
 
 @inner
@@ -174,7 +175,7 @@ def _take_best_touched(
     """Write the best of the columns that were reached and clear the sums."""
     row, columns, m = np.empty(n, np.float32), np.empty(n, np.int32), 0
     for i in range(n):
-        column = touched[i]
+        column = np.uint32(touched[i])
         score = np.float32(sums[column])
         sums[column] = 0
         if len(factor):

@@ -28,7 +28,7 @@ def take_nodes(
         sums[own] = 0
     nodes, scores, m = np.empty(n, np.int32), np.empty(n, np.float32), 0
     for i in range(n):
-        node = touched[i]
+        node = np.uint32(touched[i])
         total = sums[node]
         sums[node] = 0
         nodes[m], scores[m] = node, np.float32(total) * node_weight[node]  # without a branch
