@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kgrecall.kernels.jit import any_order, entry, given, inner, written
 from kgrecall.kernels.machine import TILE, fetch, inner_products
-from kgrecall.kernels.selection import at_least, best_keys, falling
+from kgrecall.kernels.selection import at_least, best_keys, falling, nth_key
 from kgrecall.kernels.sums import write_best
 from kgrecall.types import BoolArray, FloatArray, PosArray
 
@@ -118,10 +118,13 @@ def _collect(
     width: int,
     mask: BoolArray,
     thresholds: Whole,
-    kept: NDArray[np.int32],
+    kept: NDArray[np.uint64],
     lengths: NDArray[np.int64],
 ) -> None:
-    """Write the eligible vectors that reach each query's threshold to its row of ``kept``, and how many they are."""
+    """Write the keys of the eligible vectors that reach each query's threshold to its row of ``kept``, and how many they are.
+
+    A key is the :func:`falling` score, then the position.
+    """
     num_tiles, row, lengths[:] = (num_vectors + TILE - 1) // TILE, _CHUNK * TILE, 0
     scores, chosen, size = np.empty(width * row, np.int32), np.empty(row, np.int32), width * pairs * 2
     for first in range(0, num_tiles, _CHUNK):
@@ -132,9 +135,10 @@ def _collect(
                 q = pack * width + i
                 m = lengths[q]
                 for c in range(at_least(scores[i * row :], n * TILE, thresholds[q], chosen)):
-                    name = chosen[c] % TILE * num_tiles + first + chosen[c] // TILE
+                    place = np.uint64(chosen[c])
+                    name = np.int64(place % TILE) * num_tiles + first + np.int64(place // TILE)
                     if name < num_vectors and (len(mask) == 0 or mask[name]):
-                        kept[q, m] = name
+                        kept[q, m] = (falling(scores[i * row + chosen[c]]) << np.uint64(32)) | np.uint64(name)
                         m += 1
                 lengths[q] = m
 
@@ -158,7 +162,7 @@ def _sure_above(
     vectors: FloatArray,
     query: FloatArray,
     units: NDArray[np.float64],
-    kept: PosArray,
+    kept: NDArray[np.uint64],
     counts: NDArray[np.int32],
     positions: PosArray,
     scores: FloatArray,
@@ -167,9 +171,16 @@ def _sure_above(
 
     The least number where there are too few. Shapes: units (2,): what 1 is in 16 bits, and the largest error of a score there.
     """
-    if len(kept) < len(scores):
+    k, m = len(scores), 0
+    if len(kept) < k:
         return _LEAST
-    _rank(vectors, query, kept, counts, positions, scores)
+    worst = nth_key(kept, len(kept), k, counts) >> np.uint64(32)
+    allowed = np.float64(worst) + 2 * units[1]  # what comes after cannot be among the best
+    names = np.empty(len(kept), np.int32)
+    for c in range(len(kept)):
+        names[m] = np.int32(kept[c] & np.uint64(0xFFFFFFFF))
+        m += np.float64(kept[c] >> np.uint64(32)) <= allowed
+    _rank(vectors, query, names[:m], counts, positions, scores)
     last = np.float64(scores[-1])
     return np.int32(max(math.floor((last - abs(last) * 2.0**-23 - _SMALLEST) * units[0] - units[1]), np.int64(_LEAST)))
 
@@ -216,7 +227,7 @@ def best_of_dense(
             _rank(vectors, queries[i], few, counts, positions[i], scores[i])
         return
     num_tiles, most = (len(vectors) + TILE - 1) // TILE, min(_GROUP, len(queries))
-    kept, lengths = np.empty((most, num_tiles * TILE), np.int32), np.empty(most, np.int64)
+    kept, lengths = np.empty((most, num_tiles * TILE), np.uint64), np.empty(most, np.int64)
     packed, thresholds, units = np.zeros(most * pairs * 2, np.int16), np.empty(most, np.int32), np.empty((most, 2))
     start = 0
     while start < len(queries):

@@ -7,7 +7,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from kgrecall.kernels.jit import entry, given, inner, written
-from kgrecall.kernels.sums import write_best
+from kgrecall.kernels.sums import check, write_best
 from kgrecall.types import FloatArray, IntArray, PosArray
 
 
@@ -93,6 +93,7 @@ def merge(
     given(types.float32, 2),
     given(types.int64),
     given(types.int32),
+    written(types.int32),
     written(types.int32, 2),
     written(types.float32, 2),
 )
@@ -101,21 +102,24 @@ def keep_eligible(
     found_scores: FloatArray,
     drop_indptr: IntArray,
     drop: PosArray,
+    slot: PosArray,
     positions: PosArray,
     scores: FloatArray,
 ) -> None:
     """The first positions of each row of ``found`` (padded with -1) that are not dropped, in their order.
 
-    Shapes: found, found_scores (q, w); drop ascending per query; positions, scores (q, k), filled with -1 and -inf.
+    Shapes: found, found_scores (q, w); slot int32 (num_items,), zero before and after; positions, scores (q, k), filled with -1
+    and -inf.
     """
+    check(drop, len(slot))
     for i in range(len(found)):
-        dropped = drop[drop_indptr[i] : drop_indptr[i + 1]]
-        n = 0
+        dropped, n = drop[drop_indptr[i] : drop_indptr[i + 1]], 0
+        slot[dropped] = 1
         for j in range(found.shape[1]):
             position = found[i, j]
             if position < 0 or n == positions.shape[1]:
                 break
-            place = np.searchsorted(dropped, position)
-            if place == len(dropped) or dropped[place] != position:
+            if slot[position] == 0:
                 positions[i, n], scores[i, n] = position, found_scores[i, j]
                 n += 1
+        slot[dropped] = 0

@@ -104,10 +104,10 @@ class Loops:
             best_of_dense(*rounded, vectors, queries, _or(mask, _ALL), few, eligible, self._scratch.counts, *found)
         return found
 
-    def keep_eligible(self, lists: Lists, drop: tuple[IntArray, PosArray], k: int) -> Lists:
+    def keep_eligible(self, lists: Lists, drop: tuple[IntArray, PosArray], num_items: int, k: int) -> Lists:
         """The first k of each list that are not dropped."""
         found = _empty(len(lists[0]), k)
-        keep_eligible(*lists, *drop, *found)
+        keep_eligible(*lists, *drop, self._scratch.zeros("slot", num_items, np.int32), *found)
         return found
 
     def gather_gram(self, gram: Csr, item: int, neighbours: PosArray) -> tuple[FloatArray, FloatArray]:

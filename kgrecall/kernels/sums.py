@@ -145,12 +145,14 @@ def _take_best(
 ) -> None:
     """Write the best of all columns and clear the sums."""
     row = np.empty(len(sums), np.float32)
-    for j in range(len(sums)):
-        row[j] = np.float32(sums[j])
-        sums[j] = 0
     if len(factor):
-        for j in range(len(row)):
-            row[j] *= factor[j]
+        for j in range(len(sums)):
+            row[j] = np.float32(sums[j]) * factor[j]
+            sums[j] = 0
+    else:
+        for j in range(len(sums)):
+            row[j] = np.float32(sums[j])
+            sums[j] = 0
     if len(mask):
         for j in range(len(row)):
             row[j] = row[j] if mask[j] else np.float32(0)

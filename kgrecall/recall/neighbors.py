@@ -64,7 +64,7 @@ class NeighborsChannel:
         if prior is not None:
             self._item_weight = self._item_weight * prior
         self._to_nodes, self._to_items = SparseRows(matrix), SparseRows(transposed(matrix))
-        self._user_column = space.column_of(space.naming.user, num_users)
+        self._own_node = np.append(space.column_of(space.naming.user, num_users), np.int32(-1))  # of nobody, for -1 too
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
@@ -83,7 +83,7 @@ class NeighborsChannel:
             self._item_weight,
             queries.mask,
         )
-        for i in np.flatnonzero(returned):
+        for i in np.flatnonzero(returned) if returned.any() else ():
             best = self._best(queries, int(i), k)
             found[0][i, : len(best[0])], found[1][i, : len(best[0])] = best
         return Hits(*found)
@@ -126,10 +126,7 @@ class NeighborsChannel:
 
     def _own_nodes(self, user_pos: IntArray) -> PosArray:
         """The node of each user, -1 for one that has none: int32 (q,)."""
-        own = np.full(len(user_pos), -1, np.int32)
-        known = (user_pos >= 0) & (user_pos < len(self._user_column))
-        own[known] = self._user_column[user_pos[known]]
-        return own
+        return self._own_node[np.minimum(user_pos, len(self._own_node) - 1)]
 
     def _without_own_walks(
         self, items: PosArray, scores: FloatArray, history: PosArray, weights: FloatArray, nodes: PosArray

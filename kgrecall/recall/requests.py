@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -190,7 +191,8 @@ def _asks_for_nobody_else(query: Query) -> bool:
 
 def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None, text: FloatArray | None) -> QueryBatch:
     """The requests as one batch; ``text`` float32 (q, dim) with zero rows, or None."""
-    alike = np.array([r.query.item_id is not None for r in requests], np.bool_)
+    alike = any(r.query.item_id is not None for r in requests)
+    signals = any(r.signals for r in requests)
     return QueryBatch(
         num_items=num_items,
         user_pos=np.array([r.user_pos for r in requests], np.int64),
@@ -202,10 +204,10 @@ def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None
         mask=mask,
         text=text,
         words=tuple(r.query.text or "" for r in requests) if any(r.query.text for r in requests) else None,
-        friends=_ragged([r.friends for r in requests]),
-        traits=_ragged([r.traits for r in requests]),
-        moment=_ragged([r.moment for r in requests]),
-        alike=alike if alike.any() else None,
+        friends=_ragged([r.friends for r in requests]) if signals else None,
+        traits=_ragged([r.traits for r in requests]) if signals else None,
+        moment=_ragged([r.moment for r in requests]) if signals else None,
+        alike=np.array([r.query.item_id is not None for r in requests], np.bool_) if alike else None,
     )
 
 
@@ -241,9 +243,7 @@ def _ragged(rows: Sequence[PosArray]) -> Ragged | None:
 
 
 def _indptr(lengths: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    ends = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=ends[1:])
-    return ends
+    return np.array([0, *accumulate(lengths)], np.int64)
 
 
 def _joined(parts: Sequence[PosArray]) -> PosArray:

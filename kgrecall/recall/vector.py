@@ -58,11 +58,17 @@ class VectorChannel:
 
     def _user_vectors(self, queries: QueryBatch) -> FloatArray:
         """float32 (q, dim), a zero row where nothing is known."""
-        known = np.flatnonzero((queries.user_pos >= 0) & (queries.user_pos < len(self._embeddings.users)))
-        vectors = np.zeros((len(queries), self._embeddings.dim), np.float32)
-        vectors[known] = self._embeddings.users[queries.user_pos[known]]
-        for i in np.flatnonzero(~_usable(vectors)).tolist():
-            vectors[i] = history_sums(self._embeddings.item_inputs, queries.rows(i, i + 1))[0]
+        users = self._embeddings.users
+        known = (queries.user_pos >= 0) & (queries.user_pos < len(users))
+        if known.all():
+            vectors = users[queries.user_pos]
+        else:
+            vectors = np.zeros((len(queries), users.shape[1]), np.float32)
+            vectors[known] = users[queries.user_pos[known]]
+        usable = _usable(vectors)
+        if not usable.all():
+            for i in np.flatnonzero(~usable).tolist():
+                vectors[i] = history_sums(self._embeddings.item_inputs, queries.rows(i, i + 1))[0]
         return vectors
 
 
@@ -127,16 +133,17 @@ def search_eligible(
 
     Shapes: vectors float32 (q, dim), served bool (num_items,) or None: items that may be returned at all.
     """
+    mask, asked = _both(queries.mask, served), _usable(vectors)
+    counts = queries.exclude_indptr[1:] - queries.exclude_indptr[:-1]
+    most = int(counts.max(initial=0))
+    if (loops := compiled()) is not None and most <= _MANY_EXCLUDED and asked.all():
+        nearest = index.search(vectors, min(k + most, index.num_vectors), mask=mask)
+        return Hits(*loops.keep_eligible(nearest, (queries.exclude_indptr, queries.exclude_pos), queries.num_items, k))
     hits = Hits.empty(len(queries), k)
-    mask = _both(queries.mask, served)
-    asked = _usable(vectors)
-    counts = np.diff(queries.exclude_indptr)
     together = np.flatnonzero(asked & (counts <= _MANY_EXCLUDED))
     if len(together):
         fetch = min(k + int(counts[together].max()), index.num_vectors)
         nearest = index.search(vectors[together], fetch, mask=mask)
-        if (loops := compiled()) is not None and len(together) == len(queries):
-            return Hits(*loops.keep_eligible(nearest, (queries.exclude_indptr, queries.exclude_pos), k))
         for i, positions, scores in zip(together, *nearest, strict=True):
             _keep_eligible(hits, int(i), positions, scores, queries.excluded(int(i)))
     for i in np.flatnonzero(asked & (counts > _MANY_EXCLUDED)):
