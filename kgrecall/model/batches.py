@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
-from kgrecall.types import IntArray
+from kgrecall.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Batch:
     Shapes: ``items`` int64 (n,), ``weight`` float32 (n,), visible histories end to end; ``offsets`` int64 (q,); ``candidates``
     int64 (m,), sorted items that all users choose from; ``target_row`` and ``target_column`` int64 (p,): row of the batch and
     column of the candidates; ``seen_row`` and ``seen_column`` int64 (s,): visible items among the candidates, which no
-    score may go to.
+    score may go to; ``rarity`` float32 (m,): -log of the chance that a candidate is in a batch, what each stands for.
     """
 
     items: Tensor
@@ -31,6 +32,7 @@ class Batch:
     target_column: Tensor
     seen_row: Tensor
     seen_column: Tensor
+    rarity: Tensor
 
 
 class BatchSampler:
@@ -52,6 +54,16 @@ class BatchSampler:
         self.users = np.flatnonzero(np.diff(history.indptr) >= 2)
         degree = np.bincount(history.indices, minlength=history.shape[1])
         self._cumulative = np.cumsum(np.where(degree > 0, degree.astype(np.float64) ** negative_power, 0.0))
+        self._rarity = self._rarities(degree)
+
+    def _rarities(self, degree: IntArray) -> FloatArray:
+        """0 where the catalogue is used whole, else -log(1 - exp(-n)), n the times that a batch is expected to draw an item."""
+        if self.num_negatives >= len(degree):
+            return np.zeros(len(degree), np.float32)
+        drawn = self.num_negatives * np.diff(self._cumulative, prepend=0.0) / self._cumulative[-1]
+        hidden = self.target_share * degree * min(1.0, self.batch_size / max(1, len(self.users)))
+        chance = -np.expm1(-(drawn + hidden))
+        return -np.log(np.where(degree > 0, np.maximum(chance, 1e-12), 1.0)).astype(np.float32)
 
     def __len__(self) -> int:
         return -(-len(self.users) // self.batch_size)
@@ -61,6 +73,11 @@ class BatchSampler:
         users = rng.permutation(self.users)
         for start in range(0, len(users), self.batch_size):
             yield self._batch(users[start : start + self.batch_size], rng)
+
+    def endless(self, seed: int, epoch: int) -> Iterator[Batch]:
+        """Batches without end, for a part of the loss that is not what epochs are counted by."""
+        for number in count():
+            yield from self.epoch(seed, epoch + (number << 32))
 
     def _batch(self, users: IntArray, rng: np.random.Generator) -> Batch:
         flat, user, offsets = flat_rows(self.history, users)
@@ -81,6 +98,7 @@ class BatchSampler:
             target_column=torch.from_numpy(column[hidden]),
             seen_row=torch.from_numpy(user[seen]),
             seen_column=torch.from_numpy(column[seen]),
+            rarity=torch.from_numpy(self._rarity[candidates]),
         )
 
     def _candidates(self, targets: IntArray, rng: np.random.Generator) -> IntArray:

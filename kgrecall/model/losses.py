@@ -11,15 +11,19 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def sampled_softmax(scores: Tensor, row: Tensor, column: Tensor, *, none_share: float = 0.0) -> Tensor:
-    """Mean over (row, column) targets of ``log sum_j exp s_uj - (1 - e) s_ui``.
+def sampled_softmax(
+    scores: Tensor, row: Tensor, column: Tensor, *, none_share: float = 0.0, rarity: Tensor | None = None
+) -> Tensor:
+    """Mean over (row, column) targets of ``log sum_j exp(s_uj + r_j) - (1 - e) s_ui``.
 
     The multinomial likelihood over sampled candidates (Bengio & Senécal, 2008; Liang et al., WWW 2018): one normaliser serves
     all targets of a user. ``e`` is the share of a target's mass that goes to "none of them", an option of score 0: it keeps
-    the model from answering every user with what is asked for anyway, which pays when tastes drift.
-    Shapes: scores (q, m); row, column int64 (p,) -> scalar.
+    the model from answering every user with what is asked for anyway, which pays when tastes drift. ``r_j``, -log of the chance
+    that a candidate was drawn, makes the sum an estimate of that over the whole catalogue: without it popular items, drawn most
+    often, would be pushed down as if they were chosen less than they are (Yi et al., RecSys 2019).
+    Shapes: scores (q, m); row, column int64 (p,); rarity (m,) -> scalar.
     """
-    normaliser = torch.logsumexp(scores, dim=1)  # (q,)
+    normaliser = torch.logsumexp(scores if rarity is None else scores + rarity, dim=1)  # (q,)
     return (normaliser[row] - (1.0 - none_share) * scores[row, column]).mean()
 
 

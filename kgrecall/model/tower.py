@@ -5,28 +5,38 @@
     h_i     = sum_l>0 beta_l x_i^l
     z_i     = fusion(a_i, W t_i, h_i)
     z_u     = normalise(sum_{j in history(u)} w_uj d_j^-a p_j)
+    z_s     = normalise(sum_{j in s} p_j) for a set s: the items of an entity, or of alike texts
 
-z = [p | q]: ``p_i`` places users, ``q_i`` is searched. Neither users nor unseen items have a parameter of their own. Training
-begins where closed forms lead: ``a`` at the singular vectors of the interactions, entities and ``W`` at a ridge regression
-to them.
+z = [p | q]: ``p_i`` places users and sets, ``q_i`` is searched. Users and sets have no parameter of their own: an entity hears
+its items in ``z_s``, and in the loss they hear the entity, which is one round of propagation there and back in each step.
+Training begins where closed forms lead: ``a`` at collective factors of histories and sets, entities and ``W`` at a ridge
+regression to them.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from pydantic import Field
+from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kgrecall.graph.alternating import alternating_factors, in_own_basis
 from kgrecall.graph.singular import item_factors
 from kgrecall.model.gcn import Adjacencies, RelationConv, csr_array
 from kgrecall.model.inputs import ModelInputs
+from kgrecall.model.item_sets import ItemSets, item_sets
 from kgrecall.model.modality import ModalityFusion
 from kgrecall.model.relations import relation_matrices
 from kgrecall.model.ridge import ItemFeatures, ridge
 from kgrecall.settings import Settings
 from kgrecall.types import FloatArray
+
+_ROUNDS = 5
+"""Rounds of alternating least squares at the start."""
 
 
 class TowerConfig(Settings):
@@ -34,14 +44,28 @@ class TowerConfig(Settings):
 
     dim: int = Field(default=128, ge=2)
     """Length of the vectors."""
-    num_layers: int = Field(default=1, ge=0)
-    """Propagation steps over the graph; 0 leaves the graph out."""
+    num_layers: int = Field(default=0, ge=0)
+    """Steps of the relational convolution in training; with 0 the graph teaches through its sets alone: much faster."""
     interactions_in_graph: bool = False
     """Propagate over user-item edges too, not only over knowledge; this shows from two layers on."""
     history_power: float = Field(default=0.0, ge=0.0, le=1.0)
     """Exponent a of ``d_j^-a``: how much popular items of a history count less."""
+    knowledge: float = Field(default=1.0, ge=0.0)
+    """What the items of an entity count against the history of a user; 0 leaves sets of the graph out."""
+    text: float = Field(default=0.3, ge=0.0)
+    """What items of alike texts count against the history of a user; 0 leaves sets of texts out."""
+    text_neighbours: int = Field(default=10, ge=1)
+    """Items with the closest texts in such a set."""
+    start: Literal["factors", "singular"] = "factors"
+    """Vectors before training: least squares over histories and sets, or the singular vectors of the interactions."""
+    unobserved: float = Field(default=100.0, gt=0.0)
+    """In the start: what all items that a user has not chosen count together against one that was."""
+    regularization: float = Field(default=0.02, gt=0.0)
+    """In the start: how strongly vectors are pulled to zero."""
     ridge_penalty: float = Field(default=0.3, gt=0.0)
     """How strongly the regression from text and neighbours to item vectors is pulled to zero."""
+    text_scale: float = Field(default=0.3, gt=0.0)
+    """Length of a text vector beside the edges in that regression: the shorter, the less it is trusted."""
     unseen_scale: float = Field(default=1.0, ge=0.0)
     """Multiplies the searched vectors of items without interactions: below 1 they are recalled with more caution."""
 
@@ -56,10 +80,12 @@ class RecallTower(nn.Module):
         device: where the graph lies.
     """
 
-    known: Tensor
+    met: Tensor
     """Bool (num_items,): has interactions."""
+    known: Tensor
+    """Bool (num_items,): has interactions or is in a set, so that its id is learned."""
     described: Tensor
-    """Bool (num_items,): has a text or a neighbour, so that it can do without its id."""
+    """Bool (num_items,): has a text, or a neighbour in a layer, so that it can do without its id."""
     history_scale: Tensor
     text: Tensor | None
 
@@ -71,21 +97,23 @@ class RecallTower(nn.Module):
         self._confidence = np.sqrt(degree) / np.sqrt(degree[degree > 0]).mean()
         self.space, matrices = relation_matrices(inputs, with_interactions=config.interactions_in_graph)
         layers = config.num_layers if matrices else 0
-        self.adjacencies = Adjacencies.build(matrices, device=device) if layers else None
+        self.adjacencies = Adjacencies.build(matrices, device=device) if matrices else None
         self.convs = nn.ModuleList(RelationConv(len(matrices)) for _ in range(layers))
         self.layer_weight = nn.Parameter(torch.eye(1, layers)[0])  # beta: begin with direct neighbours alone
         self.fusion = ModalityFusion(torch.from_numpy(degree))
-        self._buffer("known", torch.from_numpy(degree > 0))
+        self._buffer("met", torch.from_numpy(degree > 0))
         self._buffer("history_scale", torch.from_numpy(np.maximum(degree, 1.0) ** -config.history_power)[:, None])
-        self._buffer("text", None if inputs.text is None else torch.from_numpy(centred(inputs.text)))
+        self._buffer("text", None if inputs.text is None else torch.from_numpy(config.text_scale * centred(inputs.text)))
         features = self.features()
-        self._buffer("described", torch.from_numpy(features.present()))
-        start = item_factors(history, config.dim, seed)
-        start /= np.linalg.norm(start, axis=1)[degree > 0].mean()
+        told = features if layers else ItemFeatures(self.num_items, None, features.text)
+        self._buffer("described", torch.from_numpy(told.present()))
+        self.sets = item_sets(inputs, knowledge=config.knowledge, text=config.text, neighbours=config.text_neighbours)
+        self._buffer("known", self.met | torch.from_numpy(np.diff(self.sets.matrix.tocsc().indptr) > 0))
+        start = _start(history, self.sets, config, seed) if config.start == "factors" else _singular(history, config.dim, seed)
         content = ridge(features, start, self._confidence, config.ridge_penalty)
-        self.item_id = nn.Parameter(_in_both_roles(start))  # (num_items, 2 d)
-        self.entity = nn.Parameter(_in_both_roles(content[: features.num_entities]))  # (num_entities, 2 d)
-        self.text_map = nn.Parameter(_in_both_roles(content[features.num_entities :]))  # (text_dim, 2 d)
+        self.item_id = nn.Parameter(torch.from_numpy(start))  # (num_items, 2 d)
+        self.entity = nn.Parameter(torch.from_numpy(content[: told.num_entities]))  # (num_entities, 2 d)
+        self.text_map = nn.Parameter(torch.from_numpy(content[features.num_entities :]))  # (text_dim, 2 d)
 
     def _buffer(self, name: str, tensor: Tensor | None) -> None:
         self.register_buffer(name, tensor, persistent=False)  # follows from the inputs: a checkpoint need not hold it
@@ -95,7 +123,8 @@ class RecallTower(nn.Module):
         text = None if self.text is None else self.text.cpu().numpy()
         if self.adjacencies is None:
             return ItemFeatures(self.num_items, None, text)
-        weight = functional.softplus(self.convs[0].get_parameter("logit").detach())
+        ones = torch.ones(len(self.adjacencies.relations), device=self.adjacencies.merged.device)
+        weight = functional.softplus(self.convs[0].get_parameter("logit").detach()) if len(self.convs) else ones
         entities = slice(self.num_items, self.num_items + self.space.num_entities)
         return ItemFeatures(self.num_items, csr_array(self.adjacencies.weighted(weight))[: self.num_items, entities], text)
 
@@ -114,11 +143,11 @@ class RecallTower(nn.Module):
         hood = self._neighbourhood(self.item_id * visible[:, None])
         sources, targets = self.fusion(self.item_id, text, hood, visible).chunk(2, dim=1)
         length = targets.norm(dim=1, keepdim=True)
-        length = torch.where(visible[:, None], length, length.clamp_min(1.0)).clamp_min(1e-12)
+        length = torch.where((visible & self.met)[:, None], length, length.clamp_min(1.0)).clamp_min(1e-12)
         return sources * self.history_scale, targets / length
 
     def _neighbourhood(self, items: Tensor) -> Tensor | None:
-        if self.adjacencies is None:
+        if self.adjacencies is None or not len(self.convs):
             return None
         x = torch.cat([items, self.entity, items.new_zeros(self.space.num_users, items.shape[1])])  # (num_nodes, 2 d)
         total = torch.zeros_like(items)
@@ -129,7 +158,7 @@ class RecallTower(nn.Module):
 
     def relation_weights(self) -> dict[str, tuple[float, ...]]:
         """Learned weight of each relation in each layer."""
-        if self.adjacencies is None:
+        if self.adjacencies is None or not len(self.convs):
             return {}
         table = functional.softplus(torch.stack([conv.get_parameter("logit").detach() for conv in self.convs])).T
         return dict(zip(self.adjacencies.relations, (tuple(row) for row in table.tolist()), strict=True))
@@ -138,24 +167,56 @@ class RecallTower(nn.Module):
     def export(self) -> tuple[FloatArray, FloatArray]:
         """Final input and output vectors, each float32 (num_items, d).
 
-        Items without interactions are placed by a new regression from text and neighbours to the trained vectors of all others.
-        Entities that were trained together with the ids explain what the ids leave over, and place new items a good deal worse.
+        Items without interactions are placed half by what the sets have taught their own vector, half by a new regression from
+        text and neighbours to the trained vectors of all others. Entities that were trained together with the ids explain what
+        the ids leave over, and place new items a good deal worse.
         """
         sources, targets = (t.cpu().numpy() for t in self())
-        known, features = self.known.cpu().numpy(), self.features()
-        if known.all() or not features.present().any():
+        met, known, features = self.met.cpu().numpy(), self.known.cpu().numpy(), self.features()
+        if met.all() or not features.present().any():
             return sources, targets
         both = np.concatenate([sources / self.history_scale.cpu().numpy(), targets], axis=1)
         placed = features.apply(ridge(features, both, self._confidence, self.config.ridge_penalty))
-        new_sources, new_targets = np.split(placed[~known], 2, axis=1)
-        sources[~known] = new_sources
+        placed[known] = np.where(features.present()[known, None], placed[known] + both[known], 2 * both[known]) / 2
+        new_sources, new_targets = np.split(placed[~met], 2, axis=1)
+        sources[~met] = new_sources
         length = np.maximum(np.linalg.norm(new_targets, axis=1, keepdims=True), 1.0)
-        targets[~known] = self.config.unseen_scale * new_targets / length
+        targets[~met] = self.config.unseen_scale * new_targets / length
         return sources, targets
 
 
-def _in_both_roles(x: FloatArray) -> Tensor:
-    return torch.from_numpy(np.concatenate([x, x], axis=1))
+def _start(history: sparse.csr_array, sets: ItemSets, config: TowerConfig, seed: int) -> FloatArray:
+    """Collective factors of histories and sets, float32 (num_items, 2 d): what places a user, and what is searched.
+
+    A user's own least squares ``(Q^T C Q + L)^-1 sum_j q_j`` becomes a sum over the history when the solution for the average
+    user takes its place: ``p_j = (u Q^T Q + L)^-1 q_j``. Both roles are scaled to a mean length of 1 over the items met.
+    """
+    met, unobserved = np.diff(history.tocsc().indptr) > 0, config.unobserved / history.shape[1]
+    chosen = sparse.csr_array(sparse.vstack([history, sets.matrix], format="csr"), dtype=np.float32)
+    chosen.data = np.ones_like(chosen.data)
+    items, spectrum = in_own_basis(
+        alternating_factors(
+            chosen,
+            dim=config.dim,
+            unobserved=unobserved,
+            regularization=config.regularization,
+            rounds=_ROUNDS,
+            seed=seed,
+            weight=np.concatenate([np.ones(history.shape[0], np.float32), sets.weight]),
+        )
+    )
+    counts = np.diff(history.indptr)
+    usual = counts[counts > 0].mean() + config.unobserved
+    roles = items / (unobserved * spectrum + config.regularization * usual), items
+    scaled = [role / max(float(np.linalg.norm(role, axis=1)[met].mean()), 1e-12) for role in roles]
+    return np.concatenate(scaled, axis=1).astype(np.float32)
+
+
+def _singular(history: sparse.csr_array, dim: int, seed: int) -> FloatArray:
+    """Singular vectors in both roles, float32 (num_items, 2 d), of mean length 1 over the items met."""
+    start = item_factors(history, dim, seed)
+    start /= np.linalg.norm(start, axis=1)[np.diff(history.tocsc().indptr) > 0].mean()
+    return np.concatenate([start, start], axis=1)
 
 
 def centred(text: FloatArray) -> FloatArray:

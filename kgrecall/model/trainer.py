@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,22 +39,26 @@ class ModelConfig(Settings):
     """Most users in one step; few users are cut into ``min_steps`` batches."""
     min_steps: int = Field(default=8, ge=1)
     """Least steps of an epoch."""
-    learning_rate: float = Field(default=3e-3, gt=0.0)
+    learning_rate: float = Field(default=5e-3, gt=0.0)
     """Step size of Adam for the item vectors; all else is scaled to it."""
     content_rate: float = Field(default=1.0, ge=0.0)
     """How fast entities and text map learn compared with the item vectors; 0 keeps their closed-form start."""
-    temperature: float = Field(default=0.12, gt=0.0)
+    temperature: float = Field(default=0.15, gt=0.0)
     """Cosines are divided by this before the loss."""
     num_negatives: int = Field(default=2000, ge=1)
     """Negatives drawn for each step; smaller catalogues are used whole."""
     negative_power: float = Field(default=0.5, ge=0.0, le=1.0)
     """Negatives are drawn in proportion to ``degree ** negative_power``."""
+    rarity_power: float = Field(default=1.0, ge=0.0)
+    """How far the loss makes up for popular items being drawn more often as negatives; 0 not at all."""
     target_share: float = Field(default=0.4, gt=0.0, lt=1.0)
     """Share of a history that is hidden and to be found."""
     none_share: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of a target's mass that goes to "none of the candidates"; more helps when tastes drift, none when they do not."""
-    prior_power: float = Field(default=0.0)
-    """Added to the scores in training: this times log degree. Negative lets popular items keep more of their popularity."""
+    sets_share: float = Field(default=0.3, ge=0.0)
+    """What finding the rest of an entity's items, or of alike texts, counts against finding the rest of a history."""
+    sets_batch: int = Field(default=512, ge=1)
+    """Most such sets in one step."""
     id_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Chance that an item's id is hidden in a step, so that text and graph learn to stand alone."""
     patience: int = Field(default=3, ge=1)
@@ -123,22 +128,25 @@ class _Run:
         self.history = inputs.history()
         self.tower = RecallTower(inputs, config.tower, seed=seed, device=device).to(device)
         self.optimizer = torch.optim.Adam(_groups(self.tower, config), lr=config.learning_rate)
-        degree = np.bincount(self.history.indices, minlength=inputs.num_items)
-        self.prior = torch.from_numpy(np.float32(config.prior_power) * np.log(np.maximum(degree, 1), dtype=np.float32)).to(
-            device
-        )
-        self.sampler = BatchSampler(
-            self.history,
-            batch_size=min(config.batch_size, -(-inputs.num_users // config.min_steps)),
-            target_share=config.target_share,
-            num_negatives=config.num_negatives,
-            negative_power=config.negative_power,
-        )
+        self.sampler = self._sampler(self.history, min(config.batch_size, -(-inputs.num_users // config.min_steps)))
+        self.set_sampler = self._sampler(self.tower.sets.matrix, config.sets_batch) if self._learns_sets() else None
         self.curve: list[EpochRecord] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
         parts = (config.model_dump_json(), str(seed), inputs.fingerprint, events_digest(valid).hex() if valid else "")
         self.fingerprint = hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+    def _learns_sets(self) -> bool:
+        return self.config.sets_share > 0 and len(self.tower.sets) > 0
+
+    def _sampler(self, history: sparse.csr_array, batch_size: int) -> BatchSampler:
+        return BatchSampler(
+            history,
+            batch_size=batch_size,
+            target_share=self.config.target_share,
+            num_negatives=self.config.num_negatives,
+            negative_power=self.config.negative_power,
+        )
 
     @property
     def finished(self) -> bool:
@@ -149,7 +157,9 @@ class _Run:
         number = len(self.curve) + 1
         self.tower.train()
         generator = torch.Generator().manual_seed(int(np.random.default_rng([self.seed, number, 1]).integers(2**62)))
-        losses = [self._step(batch, generator) for batch in self.sampler.epoch(self.seed, number)]
+        sets = self.set_sampler.endless(self.seed, number) if self.set_sampler else repeat(None)
+        batches = zip(self.sampler.epoch(self.seed, number), sets, strict=False)
+        losses = [self._step(users, some, generator) for users, some in batches]
         items, sources = self._vectors()
         recall = None
         if self.valid is not None:
@@ -161,25 +171,27 @@ class _Run:
             self.best_epoch = number
             self.best = {name: tensor.detach().clone() for name, tensor in self.tower.state_dict().items()}
 
-    def _step(self, batch: Batch, generator: torch.Generator) -> float:
+    def _step(self, batch: Batch, sets: Batch | None, generator: torch.Generator) -> float:
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch, generator)
-        loss.backward()  # type: ignore[no-untyped-call]
+        kept = torch.rand(self.history.shape[1], generator=generator) >= self.config.id_dropout
+        sources, targets = self.tower(kept.to(self.device))
+        loss = self._loss(sources, targets, batch, generator)
+        total = loss if sets is None else loss + self.config.sets_share * self._loss(sources, targets, sets, generator)
+        total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return float(loss.detach())
 
-    def _loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def _loss(self, sources: Tensor, targets: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
         config, device = self.config, self.device
-        kept = torch.rand(self.history.shape[1], generator=generator) >= config.id_dropout
-        sources, targets = self.tower(kept.to(device))
         users = place_users(sources, batch.items.to(device), batch.offsets.to(device), batch.weight.to(device))
         candidates = batch.candidates.to(device)
-        scores = users @ targets[candidates].T / config.temperature + self.prior[candidates]  # (q, m)
+        scores = users @ targets[candidates].T / config.temperature  # (q, m)
         scores = scores.index_put((batch.seen_row.to(device), batch.seen_column.to(device)), scores.new_tensor(-torch.inf))
         row, column = batch.target_row.to(device), batch.target_column.to(device)
         if config.loss == "bpr":
             return bpr(scores, row, column, torch.randint(len(candidates), (len(row),), generator=generator).to(device))
-        return sampled_softmax(scores, row, column, none_share=config.none_share)
+        rarity = config.rarity_power * batch.rarity.to(device)
+        return sampled_softmax(scores, row, column, none_share=config.none_share, rarity=rarity)
 
     @torch.no_grad()
     def _vectors(self) -> tuple[FloatArray, FloatArray]:

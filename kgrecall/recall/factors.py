@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from kgrecall.graph.singular import item_factors
+from kgrecall.graph.alternating import alternating_factors, in_own_basis
 from kgrecall.recall.item_knn import interaction_matrix
-from kgrecall.recall.sparse_rows import Matrix, csr, row_and_column_sums, transposed
 from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, Interactions
-
-_CHUNK = 1 << 17
-_SOLVE_STEPS = 3
 
 
 class FactorsConfig(Settings):
@@ -62,69 +57,12 @@ def build_factors(interactions: Interactions, config: FactorsConfig | None = Non
     Time: some 2 x rounds x 4 passes over the events with dim multiplications each.
     """
     config = config or FactorsConfig()
-    chosen = interaction_matrix(interactions)
-    by_item = transposed(chosen)
-    activity, popularity = row_and_column_sums(chosen)
-    user_shrink = _shrink(activity, chosen.shape[1], config)
-    item_shrink = _shrink(popularity, chosen.shape[0], config)
-    items = _start(chosen, config.dim, seed)
-    users = np.zeros((chosen.shape[0], config.dim), np.float32)
-    for _ in range(config.rounds):
-        users = _solve(chosen, items, users, config.unobserved, user_shrink)
-        items = _solve(by_item, users, items, config.unobserved, item_shrink)
-    items[popularity == 0] = 0
-    spectrum, basis = np.linalg.eigh(items.T @ items)
-    return ItemFactors(np.ascontiguousarray(items @ basis), np.maximum(spectrum, 0), config.unobserved, config.regularization)
-
-
-def _shrink(degree: NDArray[np.float64], others: int, config: FactorsConfig) -> FloatArray:
-    return (config.regularization * (degree + config.unobserved * others)).astype(np.float32)
-
-
-def _start(chosen: Matrix, dim: int, seed: int) -> FloatArray:
-    """The leading singular vectors of the normalised matrix, of mean square length 1."""
-    start = item_factors(chosen, dim, seed, rounds=3)
-    length = np.sqrt(np.square(start).sum(axis=1).mean())
-    scaled: FloatArray = start / max(float(length), 1e-12)
-    return scaled
-
-
-def _solve(chosen: Matrix, fixed: FloatArray, start: FloatArray, unobserved: float, shrink: FloatArray) -> FloatArray:
-    """A few steps of conjugate gradients for all rows at once, each with its own normal equations.
-
-    Shapes: chosen (n, m), fixed float32 (m, d), start float32 (n, d), shrink float32 (n,) -> float32 (n, d).
-    """
-    gram = unobserved * (fixed.T @ fixed)
-
-    def normal(x: FloatArray) -> FloatArray:
-        image: FloatArray = _at_events(chosen, x, fixed) @ fixed + x @ gram + shrink[:, None] * x
-        return image
-
-    x = start
-    residual = chosen @ fixed - normal(x)
-    direction = residual
-    energy = _squares(residual)
-    for _ in range(_SOLVE_STEPS):
-        image = normal(direction)
-        curvature = np.einsum("ij,ij->i", direction, image)
-        step = np.divide(energy, curvature, out=np.zeros_like(energy), where=curvature > 0)[:, None]
-        x = x + step * direction
-        residual = residual - step * image
-        previous, energy = energy, _squares(residual)
-        direction = residual + np.divide(energy, previous, out=np.zeros_like(energy), where=previous > 0)[:, None] * direction
-    return x
-
-
-def _squares(x: FloatArray) -> FloatArray:
-    sums: FloatArray = np.einsum("ij,ij->i", x, x)
-    return sums
-
-
-def _at_events(chosen: Matrix, rows: FloatArray, columns: FloatArray) -> Matrix:
-    """``rows columns^T`` where there is an event, times the event: csr (n, m)."""
-    row = np.repeat(np.arange(chosen.shape[0]), np.diff(chosen.indptr))
-    values = np.empty(len(row), np.float32)
-    for start in range(0, len(row), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        values[part] = np.einsum("ij,ij->i", rows[row[part]], columns[chosen.indices[part]])
-    return csr(values * chosen.data, chosen.indices, chosen.indptr, chosen.shape[1])
+    items = alternating_factors(
+        interaction_matrix(interactions),
+        dim=config.dim,
+        unobserved=config.unobserved,
+        regularization=config.regularization,
+        rounds=config.rounds,
+        seed=seed,
+    )
+    return ItemFactors(*in_own_basis(items), config.unobserved, config.regularization)

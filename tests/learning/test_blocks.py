@@ -12,7 +12,7 @@ from kgrecall.types import Interactions
 
 torch.set_num_threads(1)
 NUM_USERS, NUM_ITEMS, BLOCKS = 80, 60, 4
-SMALL = ModelConfig(tower=TowerConfig(dim=16), epochs=12, batch_size=32, patience=12)
+SMALL = ModelConfig(tower=TowerConfig(dim=16), temperature=0.5, epochs=12, batch_size=32, patience=12)
 
 
 def blocks(seed: int) -> tuple[Interactions, Interactions]:

@@ -102,7 +102,7 @@ def test_known_users_are_placed_by_the_same_sum() -> None:
 
 
 def test_a_relation_of_noise_weighs_less_than_one_that_tells() -> None:
-    config = CONFIG.model_copy(update={"epochs": 30})
+    config = CONFIG.model_copy(update={"epochs": 30, "tower": TowerConfig(dim=16, num_layers=1)})
     model = train(ModelInputs(world(0), [tags(1), tags(5, shuffled=True, relation="NOISE")]), config, seed=0)
     assert model.relation_weights["HAS_TAG:Tag"][0] > model.relation_weights["NOISE:Tag"][0]
 
@@ -121,7 +121,7 @@ def test_gradients_do_not_pile_up() -> None:
     batch = next(iter(run.sampler.epoch(0, 1)))
     found = []
     for _ in range(2):
-        run._step(batch, torch.Generator().manual_seed(1))
+        run._step(batch, None, torch.Generator().manual_seed(1))
         found.append({name: p.grad.clone() for name, p in run.tower.named_parameters() if p.grad is not None})
     assert found[0].keys() == {name for name, p in run.tower.named_parameters() if p.numel()}
     for name, gradient in found[0].items():

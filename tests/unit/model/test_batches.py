@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -83,6 +84,26 @@ def test_negatives_follow_the_power_of_the_degree() -> None:
     share = np.bincount(drawn, minlength=3) / 3000
     assert abs(share[0] - 2 / 3) < 0.03
     assert share[2] == 0  # met by nobody
+
+
+def test_rarity_is_the_chance_to_be_a_candidate() -> None:
+    matrix = history(4, num_users=60, num_items=40)
+    drawer = sampler(matrix, num_negatives=6)
+    counts, number = np.zeros(40), 0
+    for epoch in range(200):
+        for batch in drawer.epoch(0, epoch):
+            counts[batch.candidates.numpy()] += 1
+            number += len(batch.offsets) / 7
+    whole = next(iter(sampler(matrix, num_negatives=40).epoch(0, 1)))
+    assert not whole.rarity.any()
+    assert np.exp(-drawer._rarity) == pytest.approx(counts / number, abs=0.12)
+
+
+def test_endless_batches_go_on_with_new_cuts() -> None:
+    drawer = sampler(history(1))
+    batches = drawer.endless(0, 1)
+    first, again = ([next(batches).items.numpy() for _ in range(len(drawer))] for _ in range(2))
+    assert any(not np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_rows_end_to_end() -> None:

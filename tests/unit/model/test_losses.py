@@ -38,6 +38,12 @@ def test_the_share_of_none_pushes_every_score_down() -> None:
     assert scores.grad[0, 1].item() == pytest.approx(exp(2) / (exp(1) + exp(2) + 1) - 0.75)
 
 
+def test_a_candidate_that_is_drawn_rarely_stands_for_many() -> None:
+    rarity = torch.tensor([0.0, 0.0, log(3)], dtype=torch.float64)
+    loss = sampled_softmax(SCORES, torch.tensor([0]), torch.tensor([2]), rarity=rarity)
+    assert loss.item() == pytest.approx(log(exp(1) + exp(2) + 3 * exp(0)) - 0)
+
+
 def test_bpr_of_two_pairs() -> None:
     loss = bpr(SCORES, torch.tensor([0, 1]), torch.tensor([1, 2]), torch.tensor([0, 0]))
     assert loss.item() == pytest.approx((log(1 + exp(1 - 2)) + log(1 + exp(0.5 - 3))) / 2)

@@ -1,0 +1,34 @@
+"""Variants of the model are recorded question by question, with how far the whole is above each."""
+
+import numpy as np
+
+from kgrecall.jobs.gate_split import WARM
+from tests.benchmarks.quality.tower import FULL, Found, record_all, table
+from tests.benchmarks.record import read_figures
+
+
+class ToyTask:
+    name = "toy"
+
+
+def test_every_variant_is_recorded_with_its_distance_to_the_whole(monkeypatch, tmp_path):
+    monkeypatch.setenv("KGRECALL_BENCH_RESULTS", str(tmp_path / "figures.jsonl"))
+    whole, less = np.linspace(0.2, 0.4, 50), np.linspace(0.1, 0.3, 50)
+    found = {name: Found({(WARM, "Recall@20"): values}, [3]) for name, values in ((FULL, whole), ("without graph", less))}
+    record_all(ToyTask(), "test", found, seeds=1)
+    figures = {figure.system: figure for figure in read_figures()}
+    assert figures[FULL].value == 0.3
+    assert "whole model above" not in figures[FULL].config
+    assert round(figures["without graph"].config["whole model above"], 6) == 0.1
+    assert {figure.benchmark for figure in figures.values()} == {"tower"}
+    assert {figure.metric for figure in figures.values()} == {"Recall@20, warm users"}
+
+
+def test_the_table_names_every_variant():
+    class Question:
+        name = WARM
+
+    values = {(WARM, kind): np.full(9, 0.25) for kind in ("Recall@20", "NDCG@20")}
+    text = table({FULL: Found(values), "ids alone": Found(values)}, [Question()])
+    assert "ids alone" in text
+    assert "0.2500 (+0.0000" in text
