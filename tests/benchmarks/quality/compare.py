@@ -22,6 +22,7 @@ from tests.benchmarks.quality.neighbourhood import (
 from tests.benchmarks.quality.ours import ALONE, FUSED
 from tests.benchmarks.quality.peer_models import KGIN, LIGHTGCN
 from tests.benchmarks.quality.protocol import (
+    SEEDS,
     SystemResult,
     difference,
     record_difference,
@@ -46,7 +47,7 @@ def main() -> None:
     results = []
     for system in _chosen_systems(options.only):
         try:
-            result = run(task, system, budget, fresh=options.fresh)
+            result = run(task, system, budget, fresh=options.fresh, num_seeds=options.seeds)
         except (BudgetExceeded, NotBuilt) as error:
             print(f"{system.name} is left out: {error}")
             continue
@@ -100,6 +101,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=usual.seconds, help="CPU seconds of search per system")
     parser.add_argument("--valid-users", type=int, default=usual.valid_users, help="validation users that a trial asks")
     parser.add_argument("--sampler", choices=get_args(Sampler), default=usual.sampler)
+    parser.add_argument("--seeds", type=int, choices=range(1, len(SEEDS) + 1), default=len(SEEDS), help="of systems that draw")
     parser.add_argument("--fresh", action="store_true", help="forget the trials of earlier runs")
     return parser.parse_args()
 
