@@ -6,17 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kgrecall.graph.split import joined
 from kgrecall.jobs.folds import Fold
 from kgrecall.recall.base import Hits
 from kgrecall.recall.combiner import Surroundings, log_length, log_popularity
 from kgrecall.recall.engine import RecallEngine
 from kgrecall.recall.fusion_weights import FittedFusion, weigh
+from kgrecall.recall.histories import Histories
 from kgrecall.recall.learned_fusion import fit_learned
 from kgrecall.recall.merged_lists import MergedLists, Values, merge_lists
-from kgrecall.recall.new_items import Populations, with_new_items
+from kgrecall.recall.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
 from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.types import BoolArray, IntArray
+from kgrecall.types import BoolArray, IntArray, Interactions
 
 HITS = 200
 
@@ -26,7 +29,8 @@ class Asked:
     """q validation queries of one or more folds.
 
     Shapes: ``hits`` per channel, over q queries; ``truth_indptr`` int64 (q + 1,), ``truth_pos`` int64: their held-out items;
-    ``new`` bool (folds, num_items): see :class:`~kgrecall.jobs.folds.Fold`; ``main`` bool (q,): asked about known items, too.
+    ``new`` bool (folds, num_items): see :class:`~kgrecall.jobs.folds.Fold`; ``kind`` int8 (q,): see
+    :mod:`kgrecall.recall.new_items`.
     """
 
     hits: dict[str, Hits]
@@ -34,30 +38,25 @@ class Asked:
     truth_pos: IntArray
     around: Surroundings
     new: BoolArray
-    main: BoolArray
+    kind: NDArray[np.int8]
 
     @classmethod
     def of(cls, folds: Sequence[Fold], engines: Sequence[RecallEngine]) -> Asked:
         """Ask the engine of each fold, built from its training events, about the fold's users."""
         names = [name for name in engines[0].channel_names if all(name in engine.channel_names for engine in engines)]
         pairs = list(zip(folds, engines, strict=True))
-        people = [np.concatenate([fold.users, fold.curious]) for fold in folds]
-        found = [e.channel_hits(users, min(HITS, len(fold.new))) for users, (fold, e) in zip(people, pairs, strict=True)]
-        lengths = [
-            np.minimum(np.diff(e.histories.indptr)[u], e.config.max_history) for u, (_, e) in zip(people, pairs, strict=True)
-        ]
-        truths = [_truth(fold, users) for fold, users in zip(folds, people, strict=True)]
+        groups = [_Group.of(fold, engine, names) for fold, engine in pairs]
         return cls(
-            {name: _stacked([hits[name] for hits in found]) for name in names},
-            _indptr(np.concatenate([counts for counts, _ in truths])),
-            np.concatenate([items for _, items in truths]),
+            {name: _stacked([group.hits[name] for group in groups]) for name in names},
+            _indptr(np.concatenate([group.num_true for group in groups])),
+            np.concatenate([group.truth for group in groups]),
             Surroundings(
                 np.stack([log_popularity(engine.popularity) for engine in engines]),
-                np.repeat(np.arange(len(folds)), [len(users) for users in people]),
-                log_length(_indptr(np.concatenate(lengths))),
+                np.repeat(np.arange(len(folds)), [len(group.kind) for group in groups]),
+                log_length(_indptr(np.concatenate([group.lengths for group in groups]))),
             ),
             np.stack([fold.new for fold in folds]),
-            np.concatenate([np.arange(len(users)) < len(fold.users) for fold, users in zip(folds, people, strict=True)]),
+            np.concatenate([group.kind for group in groups]),
         )
 
     def merged(self, config: FusionConfig, names: Sequence[str]) -> MergedLists:
@@ -66,7 +65,7 @@ class Asked:
 
     def populations(self, config: FusionConfig, names: Sequence[str]) -> Populations:
         """The lists of some channels, and what they hold of known and of new items."""
-        return Populations.of(self.merged(config, names), self.around, self.new, self.truth_indptr, self.truth_pos, self.main)
+        return Populations.of(self.merged(config, names), self.around, self.new, self.truth_indptr, self.truth_pos, self.kind)
 
     def fit(self, config: FusionConfig, names: Sequence[str] | None = None) -> FittedFusion | None:
         """The weights of one method on some channels, all when not named; None where ``learned`` has too few queries.
@@ -117,16 +116,37 @@ def _ndcg(lists: MergedLists, weights: Mapping[str, float]) -> Values:
     return lists.ndcg(np.where(totals > 0, totals, -np.inf), 20)
 
 
-def _truth(fold: Fold, users: IntArray) -> tuple[IntArray, IntArray]:
-    """How many held-out items each of these users of a fold has, and which."""
-    asked, items = (
-        np.concatenate([of_known, of_new])
-        for of_known, of_new in ((fold.truth.user_pos, fold.fresh.user_pos), (fold.truth.item_pos, fold.fresh.item_pos))
-    )
-    row = np.full(fold.train.num_users, -1)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """The queries of one fold: its users, the curious, and the visitors."""
+
+    hits: dict[str, Hits]
+    kind: NDArray[np.int8]
+    lengths: IntArray
+    num_true: IntArray
+    truth: IntArray
+
+    @classmethod
+    def of(cls, fold: Fold, engine: RecallEngine, names: Sequence[str]) -> _Group:
+        k, told = min(HITS, len(fold.new)), Histories.of(fold.told)
+        stored = np.concatenate([fold.users, fold.curious])
+        found = [engine.channel_hits(stored, k), engine.channel_hits(fold.visitors, k, told=told)]
+        lengths = [np.diff(of.indptr)[who] for of, who in ((engine.histories, stored), (told, fold.visitors))]
+        sizes = (len(fold.users), len(fold.curious), len(fold.visitors))
+        return cls(
+            {name: _stacked([hits[name] for hits in found]) for name in names},
+            np.repeat(np.array([MAIN, CURIOUS, VISITOR], np.int8), sizes),
+            np.minimum(np.concatenate(lengths), engine.config.max_history),
+            *_truth(joined(fold.truth, fold.fresh), np.concatenate([stored, fold.visitors])),
+        )
+
+
+def _truth(events: Interactions, users: IntArray) -> tuple[IntArray, IntArray]:
+    """How many held-out items each of these users has, and which."""
+    row = np.full(events.num_users, -1)
     row[users] = np.arange(len(users))
-    order = np.argsort(row[asked], kind="stable")
-    return np.bincount(row[asked], minlength=len(users)), items[order]
+    asked = row[events.user_pos]
+    return np.bincount(asked, minlength=len(users)), events.item_pos[np.argsort(asked, kind="stable")]
 
 
 def _indptr(counts: IntArray) -> IntArray:

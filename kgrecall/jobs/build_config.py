@@ -67,6 +67,9 @@ class BuildConfig(Settings):
     new_items: float = Field(default=0.1, ge=0, lt=0.5)
     """Share of the items that validation takes for new ones: they lose all of their events, and how such items compete with
     known ones is learned from who chose them. 0: new items are ranked as known ones that nobody wants."""
+    visitors: float = Field(default=0.1, ge=0, lt=0.5)
+    """Share of the users, at most 300, whom validation takes for visitors with one to eight events, so that the learned fusion
+    knows short histories."""
     model: ModelConfig = ModelConfig()
     item_knn: tuple[ItemKnnConfig, ...] = Field(default=tuple(ItemKnnConfig(a=a, b=b, c=c) for a, b, c in _NORMS), min_length=1)
     ease: tuple[EaseConfig, ...] = Field(
@@ -139,7 +142,14 @@ class BuildConfig(Settings):
 
     def carve(self, events: Interactions, seed: int) -> Validation:
         """The folds on which such a build chooses."""
-        return Validation.carve(events, self.validation, seed=seed, cut=self.validation_cut, hide=self.new_items)
+        return Validation.carve(
+            events,
+            self.validation,
+            seed=seed,
+            cut=self.validation_cut,
+            new_items=self.new_items,
+            visitors=self.visitors,
+        )
 
     def affordable(self, num_items: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The channels that a catalogue of this size allows, and notes on those that are left out.

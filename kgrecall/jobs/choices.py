@@ -33,14 +33,28 @@ class Validation:
 
     @classmethod
     def carve(
-        cls, interactions: Interactions, share: float, *, seed: int, cut: Cut = "moment", hide: float = 0.0
+        cls,
+        interactions: Interactions,
+        share: float,
+        *,
+        seed: int,
+        cut: Cut = "moment",
+        new_items: float = 0.0,
+        visitors: float = 0.0,
     ) -> Validation:
         """Cut ``share`` of the events off the end for each fold (a random share where events have no times), and take a share
-        ``hide`` of the items for new ones, others in each fold."""
+        of the items for new ones and a share of the users for visitors, others in each fold."""
         folds: list[Fold] = []
         rest = interactions
         while len(folds) < _MOST_FOLDS and sum(len(fold.users) for fold in folds) < _ENOUGH_USERS:
-            found = cut_fold(rest, share * len(interactions) / len(rest), seed + len(folds), cut, hide=hide)
+            found = cut_fold(
+                rest,
+                share * len(interactions) / len(rest),
+                seed + len(folds),
+                cut,
+                new_items=new_items,
+                visitors=visitors,
+            )
             if found is None:
                 break
             folds.append(found[0])

@@ -19,16 +19,19 @@ Cut = Literal["moment", "user"]
 _MEASURE = "ndcg@20"
 _HISTORY = 500
 _MOST_USERS = 2000
+_MOST_VISITORS, _MOST_TOLD = 300, 8
 
 
 @dataclass(frozen=True)
 class Fold:
     """Events to learn from, and what came next for users that they know.
 
-    ``truth``: with items that ``train`` knows; ``fresh``: with those of ``new``, whoever had them.
+    ``truth``: with items that ``train`` knows; ``fresh``: with those of ``new``; ``told``: what visitors bring. ``train`` has
+    no event of a visitor, and what is held out of theirs is the rest of their lives.
 
     Shapes: ``users`` int64 (m,), sorted: those with history in ``train`` and items new to them in ``truth``; at most 2,000.
-    ``curious`` int64 (n,), sorted: others who have a history and ``fresh`` events; at most 2,000 with ``users``. ``new`` bool
+    ``curious`` int64 (n,), sorted: others who have a history and ``fresh`` events; at most 2,000 with ``users``. ``visitors``
+    int64 (v,), sorted: at most 300. ``new`` bool
     (num_items,): items without an event in ``train`` that somebody chose in what was held out, as new as what arrived today. Of
     an item that nobody ever chose there is no telling whether it is right.
     """
@@ -39,16 +42,30 @@ class Fold:
     fresh: Interactions
     curious: IntArray
     new: BoolArray
+    told: Interactions
 
     @classmethod
-    def of(cls, train: Interactions, held_out: Interactions, users: IntArray, curious: IntArray | None = None) -> Fold:
-        """Held-out events of these users, those with items that are new to ``train`` told from the rest."""
+    def of(
+        cls,
+        train: Interactions,
+        held_out: Interactions,
+        users: IntArray,
+        curious: IntArray | None = None,
+        told: Interactions | None = None,
+    ) -> Fold:
+        """Held-out events of these users and of visitors, those with items that are new to ``train`` told from the rest."""
         unmet = np.bincount(train.item_pos, minlength=train.num_items) == 0
         new: BoolArray = unmet & (np.bincount(held_out.item_pos, minlength=train.num_items) > 0)
+        told = train.take(np.zeros(0, np.int64)) if told is None else told
         curious = np.zeros(0, np.int64) if curious is None else curious
-        asked = np.isin(held_out.user_pos, np.concatenate([users, curious]))
-        known = ~new[held_out.item_pos] & np.isin(held_out.user_pos, users)
-        return cls(train, held_out.take(known), users, held_out.take(~known & new[held_out.item_pos] & asked), curious, new)
+        people = np.concatenate([users, told.user_pos])
+        known = ~new[held_out.item_pos] & np.isin(held_out.user_pos, people)
+        fresh = new[held_out.item_pos] & np.isin(held_out.user_pos, np.concatenate([people, curious]))
+        return cls(train, held_out.take(known), users, held_out.take(fresh), curious, new, told)
+
+    @property
+    def visitors(self) -> IntArray:
+        return np.unique(self.told.user_pos)
 
     def ndcg(self, channel: Channel) -> float:
         """NDCG@20 of one channel alone, among the items that are not new."""
@@ -57,7 +74,7 @@ class Fold:
         def rank(users: IntArray, k: int) -> PosArray:
             return channel.recall(replace(batch_of_users(users, histories, _HISTORY), mask=known), k).positions
 
-        return evaluate(rank, self.truth, [_MEASURE])[_MEASURE]
+        return evaluate(rank, self.truth, [_MEASURE], users=self.users)[_MEASURE]
 
 
 def timed(events: Interactions) -> bool:
@@ -66,26 +83,49 @@ def timed(events: Interactions) -> bool:
 
 
 def cut_fold(
-    events: Interactions, share: float, seed: int, cut: Cut = "moment", *, hide: float = 0.0
+    events: Interactions, share: float, seed: int, cut: Cut = "moment", *, new_items: float = 0.0, visitors: float = 0.0
 ) -> tuple[Fold, Interactions] | None:
     """The last share of the events to be told from the rest, and all events before them; None when that asks nobody, or leaves
     less than half.
 
     Args:
-        hide: share of the items that lose all of their events to what is held out.
+        new_items: share of the items that lose all of their events to what is held out.
+        visitors: share of the users who bring one to eight events of their own to an engine that knows none.
     """
     if share > 0.5:
         return None
     split = _split(events, share, seed, cut)
-    hidden = _drawn_items(events, hide, seed)
-    train = split.train.take(~hidden[split.train.item_pos])
-    held_out = new_pairs(joined(split.train.take(hidden[split.train.item_pos]), split.valid), train)
+    hidden = _drawn_items(events, new_items, seed)
+    past = split.train.take(~hidden[split.train.item_pos])
+    told = _told(past, visitors, seed)
+    strangers = np.isin(events.user_pos, told.user_pos)
+    train = past.take(~np.isin(past.user_pos, told.user_pos))
+    known_people = joined(split.train.take(hidden[split.train.item_pos]), split.valid)
+    known_people = known_people.take(~np.isin(known_people.user_pos, told.user_pos))
+    held_out = joined(new_pairs(known_people, train), new_pairs(events.take(strangers), told))
     known = np.bincount(train.item_pos, minlength=train.num_items) > 0
-    users = a_few(np.intersect1d(train.user_pos, held_out.user_pos[known[held_out.item_pos]]), seed=seed)
+    asked = ~np.isin(held_out.user_pos, told.user_pos)
+    users = a_few(np.intersect1d(train.user_pos, held_out.user_pos[known[held_out.item_pos] & asked]), seed=seed)
     if not len(users):
         return None
     others = np.setdiff1d(np.intersect1d(train.user_pos, held_out.user_pos[~known[held_out.item_pos]]), users)
-    return Fold.of(train, held_out, users, a_few(others, seed=seed, most=_MOST_USERS - len(users))), split.train
+    return Fold.of(train, held_out, users, a_few(others, seed=seed, most=_MOST_USERS - len(users)), told), split.train
+
+
+def _told(events: Interactions, share: float, seed: int) -> Interactions:
+    """The first events, one to eight, of a share of the users, at most 300, who have more than that (any ones where events have
+    no times)."""
+    rng = np.random.default_rng(seed)
+    counts = np.bincount(events.user_pos, minlength=events.num_users)
+    able = np.flatnonzero(counts > _MOST_TOLD)
+    drawn = rng.choice(able, min(int(share * len(able)), _MOST_VISITORS), replace=False)
+    most = np.zeros(events.num_users, np.int64)
+    most[drawn] = rng.integers(1, _MOST_TOLD + 1, len(drawn))
+    key = events.time if events.time is not None and timed(events) else rng.random(len(events))
+    order = np.lexsort((key, events.user_pos))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - (np.cumsum(counts) - counts)[events.user_pos[order]]
+    return events.take(place < most[events.user_pos])
 
 
 def _drawn_items(events: Interactions, share: float, seed: int) -> BoolArray:

@@ -26,9 +26,10 @@ def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], 
     The second network is for items that nobody has chosen; the first one is what it would be without them.
     """
     first = _at_least([fitted.config.weight(name) for name in names], 1.0)
-    known = fit_network(lists.known, first, around)
+    known = fit_network(lists.taught, first, around)
     if known is None:
         return None
+    of_main = np.isin(lists.taught.queries, lists.known.queries)
     changes: dict[str, object] = {"weights": _named(names, first), "new_weights": {}}
     new = None
     if lists.enough:
@@ -42,7 +43,7 @@ def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], 
     odds = Combiner(combiner).log_odds(listed_items(lists.every, around))
     floor = float(odds[lists.every.positions.ravel() >= 0].min())
     changes["combiner"] = combiner.model_copy(update={"floor": round(floor, 7)})
-    return FittedFusion(fitted.config.model_copy(update=changes), float(known.values.mean()), fitted.equal_weights)
+    return FittedFusion(fitted.config.model_copy(update=changes), float(known.values[of_main].mean()), fitted.equal_weights)
 
 
 def _beside(known: NetworkWeights, new: NetworkWeights, lists: Populations, around: Surroundings) -> NewItemWeights:

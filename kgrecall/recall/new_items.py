@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrecall.recall.combiner import Surroundings
 from kgrecall.recall.fusion_weights import weigh
@@ -13,6 +14,8 @@ from kgrecall.recall.merged_lists import MergedLists
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.types import BoolArray, FloatArray, IntArray
 
+MAIN, CURIOUS, VISITOR = 0, 1, 2
+"""Kinds of queries: of a known user about what comes next; of one about new items alone; of somebody with a short history."""
 SCALES = tuple(float(2.0**power) for power in np.arange(-6, 6.5, 0.5))
 """What a new item's weights are multiplied by, beside those of known ones."""
 _LEAST_QUERIES = 30
@@ -22,11 +25,12 @@ _K = 20
 @dataclass(frozen=True, slots=True, eq=False)
 class Populations:
     """Lists of all candidates that can be told right or wrong, and what they hold of items that somebody has chosen
-    (``known``) and of ``new`` ones, each for the queries that have held-out items of the kind. ``unmet`` bool (q, u): which
-    candidates of ``every`` are new."""
+    (``known`` of main queries, ``taught`` of visitors, too) and of ``new`` ones (of all queries), each for the queries that
+    have held-out items of the kind. ``unmet`` bool (q, u): which candidates of ``every`` are new."""
 
     every: MergedLists
     known: MergedLists
+    taught: MergedLists
     new: MergedLists
     unmet: BoolArray
 
@@ -38,7 +42,7 @@ class Populations:
         new: BoolArray,
         truth_indptr: IntArray,
         truth_pos: IntArray,
-        main: BoolArray,
+        kind: NDArray[np.int8],
     ) -> Populations:
         """Tell the candidates apart.
 
@@ -46,17 +50,19 @@ class Populations:
             lists: merged from queries whose held-out items are ``truth_pos[truth_indptr[i]:truth_indptr[i + 1]]``.
             new: bool (sources, num_items): items that nobody had chosen and that were chosen later; of other unmet items there
                 is no telling if they are right, and they are left out.
-            main: bool (queries,): whose lists show how new and known items compete.
+            kind: int8 (queries,): main, curious or visitor.
         """
         row = np.repeat(np.arange(len(truth_indptr) - 1), np.diff(truth_indptr))
         unmet_truth = np.isnan(around.of(row, truth_pos.astype(np.int32)))
-        counts = [np.bincount(row[of], minlength=len(main))[lists.queries] for of in (~unmet_truth, unmet_truth)]
+        counts = [np.bincount(row[of], minlength=len(kind))[lists.queries] for of in (~unmet_truth, unmet_truth)]
+        kind = kind[lists.queries]
         unmet = np.isnan(around.of(lists.queries[:, None], lists.positions))
         told = new[around.source[lists.queries][:, None], np.maximum(lists.positions, 0)]
-        every = lists.among(~unmet | told, np.where(main[lists.queries], lists.num_true, 0))
+        every = lists.among(~unmet | told, np.where(kind == CURIOUS, 0, lists.num_true))
         return cls(
             every,
-            lists.among(~unmet, counts[0]),
+            lists.among(~unmet, np.where(kind == MAIN, counts[0], 0)),
+            lists.among(~unmet, np.where(kind == CURIOUS, 0, counts[0])),
             lists.among(unmet & told, counts[1]),
             np.isnan(around.of(every.queries[:, None], every.positions)) & (every.positions >= 0),
         )

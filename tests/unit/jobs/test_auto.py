@@ -27,7 +27,7 @@ CHANNELS = ("item_knn", "attributes", "neighbors", "popularity")
 
 
 def settings(seconds: float) -> BuildConfig:
-    return BuildConfig.auto(seconds, channels=CHANNELS, encoder=None, new_items=0.0)
+    return BuildConfig.auto(seconds, channels=CHANNELS, encoder=None, new_items=0.0, visitors=0.0)
 
 
 def test_a_tiny_budget_still_answers(planted: Planted, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_channels_that_repeat_another_go_and_those_to_keep_stay() -> None:
             hits.positions[i] = np.argsort(-by)[:20]
             hits.scores[i] = by[hits.positions[i]]
     around = Surroundings(np.zeros((1, 50), np.float32), np.zeros(200, np.int64), np.ones(200, np.float32))
-    none_new, all_main = np.zeros((1, 50), np.bool_), np.ones(200, np.bool_)
+    none_new, all_main = np.zeros((1, 50), np.bool_), np.zeros(200, np.int8)
     asked = Asked({"good": good, "noise": noise, "again": good}, np.arange(201), truth, around, none_new, all_main)
     names, notes = asked.needed(FusionConfig(method="score"), ())
     assert len(names) == 1

@@ -85,7 +85,7 @@ def test_too_little_data_gives_no_fold_and_the_first_setting() -> None:
 
 def test_hidden_items_are_new_to_the_training_part_and_asked_for_apart() -> None:
     events = drifting()
-    fold, plain = (Validation.carve(events, 0.1, seed=0, cut="user", hide=share).folds[0] for share in (0.2, 0.0))
+    fold, plain = (Validation.carve(events, 0.1, seed=0, cut="user", new_items=share).folds[0] for share in (0.2, 0.0))
     assert 6 <= fold.new.sum() <= 8
     assert not fold.new[fold.train.item_pos].any()
     assert fold.new[fold.fresh.item_pos].all()
@@ -97,7 +97,7 @@ def test_hidden_items_are_new_to_the_training_part_and_asked_for_apart() -> None
 
 
 def test_earlier_folds_hide_other_items() -> None:
-    folds = Validation.carve(drifting(), 0.1, seed=0, hide=0.2).folds
+    folds = Validation.carve(drifting(), 0.1, seed=0, new_items=0.2).folds
     assert len(folds) == 4
     met = [set(fold.train.item_pos.tolist()) for fold in folds]
     assert met[1] - met[0], "an item that is hidden in the newest fold is known in an earlier one"
@@ -109,7 +109,26 @@ def test_earlier_folds_hide_other_items() -> None:
 
 
 def test_people_who_only_chose_new_items_are_curious() -> None:
-    fold = Validation.carve(drifting(), 0.1, seed=0, hide=0.2).folds[0]
+    fold = Validation.carve(drifting(), 0.1, seed=0, new_items=0.2).folds[0]
     assert not set(fold.users.tolist()) & set(fold.curious.tolist())
     assert set(fold.fresh.user_pos.tolist()) <= {*fold.users.tolist(), *fold.curious.tolist()}
     assert set(fold.truth.user_pos.tolist()) == set(fold.users.tolist())
+
+
+def test_visitors_are_strangers_to_the_training_part_and_bring_their_first_events() -> None:
+    events = drifting()
+    fold = Validation.carve(events, 0.1, seed=0, new_items=0.2, visitors=0.25).folds[0]
+    assert len(fold.visitors) == 10
+    assert not np.isin(fold.visitors, fold.train.user_pos).any()
+    assert not np.isin(fold.visitors, np.concatenate([fold.users, fold.curious])).any()
+    assert not fold.new[fold.told.item_pos].any()
+    assert fold.told.time is not None
+    for visitor in fold.visitors:
+        told = fold.told.user_pos == visitor
+        assert 1 <= told.sum() <= 8
+        rest = fold.truth.take(fold.truth.user_pos == visitor)
+        assert rest.time is not None
+        assert fold.told.time[told].max() < rest.time.min()
+        met = {*fold.told.item_pos[told].tolist(), *rest.item_pos.tolist()}
+        met |= set(fold.fresh.item_pos[fold.fresh.user_pos == visitor].tolist())
+        assert met == set(events.item_pos[events.user_pos == visitor].tolist())

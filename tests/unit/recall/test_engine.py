@@ -250,6 +250,17 @@ def test_a_single_channel_can_be_ranked() -> None:
         RANDOM.rank(np.array([NUM_USERS]), 3)
 
 
+def test_visitors_are_asked_about_by_what_they_told() -> None:
+    told = Interactions(np.array([2, 2, 5]), np.array([1, 4, 3]), np.ones(3, np.float32), np.arange(3), NUM_USERS, NUM_ITEMS)
+    hits = RANDOM.channel_hits(np.array([2, 5]), 6, told=Histories.of(told))
+    for i, history in enumerate((["i01", "i04"], ["i03"])):
+        for name in RANDOM.channel_names:
+            answer = RANDOM.recall(Query(history=history, channels=(name,), k=6))
+            row = hits[name].positions[i]
+            found = [f"i{position:02}" for position in row[row >= 0]]
+            assert found == list(answer.item_ids[: len(found)])
+
+
 def test_explanations_say_popular_last(engine: RecallEngine) -> None:
     paths = engine.explain(Query(user_id="ann"), "blade_runner", limit=9)
     assert paths[-1].channel == "popularity"

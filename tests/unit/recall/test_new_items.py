@@ -15,7 +15,7 @@ from kgrecall.recall.fusion_weights import FittedFusion, weigh
 from kgrecall.recall.item_knn import ItemKnnChannel
 from kgrecall.recall.learned_fusion import fit_learned
 from kgrecall.recall.merged_lists import MergedLists, merge_lists
-from kgrecall.recall.new_items import Populations, with_new_items
+from kgrecall.recall.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
 from kgrecall.recall.panel import Panel
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.types import BoolArray
@@ -52,7 +52,7 @@ def planted(num_queries: int = 900, seed: int = 0) -> tuple[MergedLists, Surroun
 
 def populations(num_queries: int = 900, seed: int = 0) -> tuple[Populations, Surroundings]:
     lists, around, indptr, truth = planted(num_queries, seed)
-    return Populations.of(lists, around, CHOSEN[None], indptr, truth, np.ones(num_queries, np.bool_)), around
+    return Populations.of(lists, around, CHOSEN[None], indptr, truth, np.full(num_queries, MAIN, np.int8)), around
 
 
 def test_each_list_holds_its_kind_and_counts_its_truth() -> None:
@@ -74,11 +74,13 @@ def test_an_item_that_nobody_ever_chose_is_in_no_list() -> None:
     assert not any((part.positions == 0).any() for part in (lists.every, lists.known, lists.new))
 
 
-def test_queries_beside_the_main_ones_teach_new_items_only_among_themselves() -> None:
+def test_what_each_kind_of_query_teaches() -> None:
     lists, around, indptr, truth = planted(60)
-    main = np.arange(60) < 40
-    found = Populations.of(lists, around, CHOSEN[None], indptr, truth, main)
-    assert found.every.queries.tolist() == list(range(40))
+    kind = np.repeat(np.array([MAIN, CURIOUS, VISITOR], np.int8), 20)
+    found = Populations.of(lists, around, CHOSEN[None], indptr, truth, kind)
+    main, visitors = list(range(20)), list(range(40, 60))
+    assert found.known.queries.tolist() == main
+    assert found.every.queries.tolist() == found.taught.queries.tolist() == main + visitors
     assert found.new.queries.tolist() == list(range(60))
 
 
