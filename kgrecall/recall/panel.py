@@ -70,6 +70,7 @@ class Panel:
         self._combiner = None if fusion.combiner is None or popularity is None else Combiner(fusion.combiner)
         self._popularity = log_popularity(np.zeros(1, np.float32) if popularity is None else popularity)
         self._unmet = None if popularity is None else _any_of(np.isnan(self._popularity))
+        self._worth = None if popularity is None else np.nan_to_num(self._popularity)
 
     def __getitem__(self, name: str) -> Channel:
         return self._all[name]
@@ -183,8 +184,10 @@ class Panel:
     def _text_parts(self, names: tuple[str, ...], hits: Hits) -> FloatArray:
         """What the text channel contributes to a query with a text: more than all others together."""
         others = sum(self._fusion.weight(name) for name in names if name != TEXT_CHANNEL) or 1.0
-        parts = text_led(hits, self._fusion.calibrate(TEXT_CHANNEL, hits), self._fusion.text_temperature)
-        return parts * np.float32(self._fusion.text_weight * others)
+        fusion = self._fusion
+        prior = None if self._worth is None else self._worth[hits.positions] * np.float32(fusion.text_popularity)
+        parts = text_led(hits, fusion.calibrate(TEXT_CHANNEL, hits), fusion.text_temperature, prior)
+        return parts * np.float32(fusion.text_weight * others)
 
 
 def _any_of(mask: BoolArray) -> BoolArray | None:

@@ -48,6 +48,9 @@ class FusionConfig(Settings):
     """Where a query has a text: weight of the text channel, as a multiple of all other channels' weights together."""
     text_temperature: float = Field(default=0.05, gt=0)
     """Where a query has a text: an item that is less similar by this much is worth 1/e, so that the text decides."""
+    text_popularity: float = Field(default=0.5, ge=0, le=2)
+    """Where a query has a text: what matches it is worth popularity to this power, so that a text that fits many items alike
+    gives those that people choose."""
 
     def weight(self, channel: str) -> float:
         return self.weights.get(channel, 1.0)
@@ -93,10 +96,19 @@ def score_over_mean(hits: Hits, depth: int = 20) -> FloatArray:
     return (scores / np.where(mean > 0, mean, 1)[:, None]).astype(np.float32, copy=False)
 
 
-def text_led(hits: Hits, contributions: FloatArray, temperature: float) -> FloatArray:
-    """Contributions of a channel that leads: the best of each row keeps its worth, others fall with their score."""
-    spread = exponential(hits, temperature).scores
-    return (np.where(hits.positions >= 0, spread, 0) * contributions[:, :1]).astype(np.float32)
+def text_led(hits: Hits, contributions: FloatArray, temperature: float, prior: FloatArray | None = None) -> FloatArray:
+    """Contributions of a channel that leads: the best of each row keeps its worth, others fall with their score.
+
+    Args:
+        prior: float32 (q, k), logarithms of what each item is worth before the text is read; None: all alike.
+    """
+    valid = hits.positions >= 0
+    odds = np.where(valid, hits.scores, 0) / np.float32(temperature) + (0 if prior is None else prior)
+    odds = np.where(valid, odds, -np.inf)
+    best = odds.max(axis=1, keepdims=True, initial=-np.inf)
+    with np.errstate(invalid="ignore"):  # -inf - -inf where a row is empty
+        worth = np.exp(odds - best)
+    return (np.where(valid, worth, 0) * contributions[:, :1]).astype(np.float32)
 
 
 def exponential(hits: Hits, temperature: float) -> Hits:

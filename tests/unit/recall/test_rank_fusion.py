@@ -57,6 +57,16 @@ def test_a_leading_channel_falls_with_its_score() -> None:
     np.testing.assert_allclose(led, [[2, 2 * np.exp(-1), 0, 0]], rtol=1e-5)
 
 
+def test_among_items_that_match_a_text_alike_popularity_decides() -> None:
+    found, worth = hits([(4, 0.9), (2, 0.89), (7, 0.4)]), np.array([[2, 1, 0.5, 0]], np.float32)
+    prior = np.log(np.array([[1.0, 8.0, 8.0, 5.0]], np.float32))
+    led = text_led(found, worth, 0.1, prior)
+    odds = np.array([np.exp(9) * 1, np.exp(8.9) * 8, np.exp(4) * 8])
+    assert led[0] == pytest.approx([*(2 * odds / odds.max()), 0], rel=1e-4)
+    assert led[0].argmax() == 1
+    assert text_led(Hits.empty(1, 4), np.zeros((1, 4), np.float32), 0.1, prior).tolist() == [[0, 0, 0, 0]]
+
+
 def test_exponential_spreads_cosines() -> None:
     spread = exponential(hits([(4, 0.9), (2, 0.8)]), temperature=0.1)
     np.testing.assert_allclose(spread.scores[0, :2], [1, np.exp(-1)], rtol=1e-5)
