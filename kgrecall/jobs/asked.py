@@ -128,16 +128,21 @@ class _Group:
 
     @classmethod
     def of(cls, fold: Fold, engine: RecallEngine, names: Sequence[str]) -> _Group:
-        k, told = min(HITS, len(fold.new)), Histories.of(fold.told)
-        stored = np.concatenate([fold.users, fold.curious])
-        found = [engine.channel_hits(stored, k), engine.channel_hits(fold.visitors, k, told=told)]
-        lengths = [np.diff(of.indptr)[who] for of, who in ((engine.histories, stored), (told, fold.visitors))]
-        sizes = (len(fold.users), len(fold.curious), len(fold.visitors))
+        k, stored, told = min(HITS, len(fold.new)), engine.histories, Histories.of(fold.told)
+        every, new = joined(fold.truth, fold.fresh), joined(fold.fresh, fold.earlier)
+        parts = (
+            (MAIN, fold.users, stored, every, engine.channel_hits(fold.users, k)),
+            (CURIOUS, fold.curious, stored, new, engine.channel_hits(fold.curious, k, among=fold.new)),
+            (VISITOR, fold.visitors, told, every, engine.channel_hits(fold.visitors, k, told=told)),
+        )
+        lengths = [np.diff(histories.indptr)[users] for _, users, histories, _, _ in parts]
+        truths = [_truth(events, users) for _, users, _, events, _ in parts]
         return cls(
-            {name: _stacked([hits[name] for hits in found]) for name in names},
-            np.repeat(np.array([MAIN, CURIOUS, VISITOR], np.int8), sizes),
+            {name: _stacked([hits[name] for *_, hits in parts]) for name in names},
+            np.repeat(np.array([kind for kind, *_ in parts], np.int8), [len(users) for _, users, *_ in parts]),
             np.minimum(np.concatenate(lengths), engine.config.max_history),
-            *_truth(joined(fold.truth, fold.fresh), np.concatenate([stored, fold.visitors])),
+            np.concatenate([counts for counts, _ in truths]),
+            np.concatenate([items for _, items in truths]),
         )
 
 
@@ -145,8 +150,9 @@ def _truth(events: Interactions, users: IntArray) -> tuple[IntArray, IntArray]:
     """How many held-out items each of these users has, and which."""
     row = np.full(events.num_users, -1)
     row[users] = np.arange(len(users))
-    asked = row[events.user_pos]
-    return np.bincount(asked, minlength=len(users)), events.item_pos[np.argsort(asked, kind="stable")]
+    mine = events.take(row[events.user_pos] >= 0)
+    asked = row[mine.user_pos]
+    return np.bincount(asked, minlength=len(users)), mine.item_pos[np.argsort(asked, kind="stable")]
 
 
 def _indptr(counts: IntArray) -> IntArray:

@@ -10,7 +10,7 @@ import numpy as np
 from kgrecall.evaluate.tables import plain_table
 from kgrecall.jobs.asked import Asked
 from kgrecall.recall.combiner import Combiner, Surroundings
-from kgrecall.recall.combiner_fit import listed_items
+from kgrecall.recall.combiner_fit import odds_of
 from kgrecall.recall.merged_lists import MergedLists, Values
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.types import BoolArray
@@ -96,7 +96,7 @@ class ChannelReport:
 def fused_ndcg(lists: MergedLists, fusion: FusionConfig, names: tuple[str, ...], around: Surroundings) -> Values:
     """NDCG@20 of each query as ``fusion`` would serve it: float64 (queries,)."""
     if fusion.combiner is not None and fusion.combiner.channels == names:
-        odds = Combiner(fusion.combiner).log_odds(listed_items(lists, around)).reshape(lists.positions.shape)
+        odds = odds_of(lists, around, Combiner(fusion.combiner).log_odds)
         return lists.ndcg(np.where(lists.found.any(axis=-1), odds, -np.inf), _K)
     known, new = (np.array([of(name) for name in names], np.float32) for of in (fusion.weight, fusion.new_weight))
     totals = np.where(np.isnan(around.of(lists.queries[:, None], lists.positions)), lists.scores @ new, lists.scores @ known)

@@ -18,7 +18,7 @@ Cut = Literal["moment", "user"]
 """``moment``: at one time for all, as a model in production is asked; ``user``: through the middle of every history."""
 _MEASURE = "ndcg@20"
 _HISTORY = 500
-_MOST_USERS = 2000
+_MOST_USERS, _MOST_CURIOUS = 2000, 1000
 _MOST_VISITORS, _MOST_TOLD = 300, 8
 
 
@@ -26,12 +26,13 @@ _MOST_VISITORS, _MOST_TOLD = 300, 8
 class Fold:
     """Events to learn from, and what came next for users that they know.
 
-    ``truth``: with items that ``train`` knows; ``fresh``: with those of ``new``; ``told``: what visitors bring. ``train`` has
-    no event of a visitor, and what is held out of theirs is the rest of their lives.
+    ``truth``: with items that ``train`` knows; ``fresh``: with those of ``new``, in the same stretch of time, so that a new
+    item counts as one that arrived at the cut; ``earlier``: what people had with new items before it. ``told``: what visitors
+    bring; ``train`` has no event of theirs, and the rest of their lives is held out.
 
     Shapes: ``users`` int64 (m,), sorted: those with history in ``train`` and items new to them in ``truth``; at most 2,000.
-    ``curious`` int64 (n,), sorted: others who have a history and ``fresh`` events; at most 2,000 with ``users``. ``visitors``
-    int64 (v,), sorted: at most 300. ``new`` bool
+    ``curious`` int64 (n,), sorted: at most 1,000 who have a history and ``fresh`` events, to be asked for new items alone.
+    ``visitors`` int64 (v,), sorted: at most 300. ``new`` bool
     (num_items,): items without an event in ``train`` that somebody chose in what was held out, as new as what arrived today. Of
     an item that nobody ever chose there is no telling whether it is right.
     """
@@ -43,6 +44,7 @@ class Fold:
     curious: IntArray
     new: BoolArray
     told: Interactions
+    earlier: Interactions
 
     @classmethod
     def of(
@@ -52,16 +54,19 @@ class Fold:
         users: IntArray,
         curious: IntArray | None = None,
         told: Interactions | None = None,
+        earlier: Interactions | None = None,
     ) -> Fold:
         """Held-out events of these users and of visitors, those with items that are new to ``train`` told from the rest."""
-        unmet = np.bincount(train.item_pos, minlength=train.num_items) == 0
-        new: BoolArray = unmet & (np.bincount(held_out.item_pos, minlength=train.num_items) > 0)
-        told = train.take(np.zeros(0, np.int64)) if told is None else told
+        nothing = train.take(np.zeros(0, np.int64))
+        told, earlier = told or nothing, earlier or nothing
         curious = np.zeros(0, np.int64) if curious is None else curious
-        people = np.concatenate([users, told.user_pos])
-        known = ~new[held_out.item_pos] & np.isin(held_out.user_pos, people)
-        fresh = new[held_out.item_pos] & np.isin(held_out.user_pos, np.concatenate([people, curious]))
-        return cls(train, held_out.take(known), users, held_out.take(fresh), curious, new, told)
+        counts = [np.bincount(events.item_pos, minlength=train.num_items) for events in (train, held_out, earlier)]
+        new: BoolArray = (counts[0] == 0) & (counts[1] + counts[2] > 0)
+        asked = np.isin(held_out.user_pos, np.concatenate([users, told.user_pos]))
+        fresh = new[held_out.item_pos]
+        wanted = fresh & (asked | np.isin(held_out.user_pos, curious))
+        earlier = earlier.take(np.isin(earlier.user_pos, curious))
+        return cls(train, held_out.take(~fresh & asked), users, held_out.take(wanted), curious, new, told, earlier)
 
     @property
     def visitors(self) -> IntArray:
@@ -100,16 +105,19 @@ def cut_fold(
     told = _told(past, visitors, seed)
     strangers = np.isin(events.user_pos, told.user_pos)
     train = past.take(~np.isin(past.user_pos, told.user_pos))
-    known_people = joined(split.train.take(hidden[split.train.item_pos]), split.valid)
-    known_people = known_people.take(~np.isin(known_people.user_pos, told.user_pos))
-    held_out = joined(new_pairs(known_people, train), new_pairs(events.take(strangers), told))
+    met = split.train.take(hidden[split.train.item_pos] & ~np.isin(split.train.user_pos, told.user_pos))
+    later = split.valid.take(~np.isin(split.valid.user_pos, told.user_pos))
+    if not timed(events):
+        met, later = met.take(np.zeros(0, np.int64)), joined(met, later)
+    held_out = joined(new_pairs(later, train), new_pairs(events.take(strangers), told))
     known = np.bincount(train.item_pos, minlength=train.num_items) > 0
-    asked = ~np.isin(held_out.user_pos, told.user_pos)
-    users = a_few(np.intersect1d(train.user_pos, held_out.user_pos[known[held_out.item_pos] & asked]), seed=seed)
+    ours = ~np.isin(held_out.user_pos, told.user_pos)
+    users = a_few(np.intersect1d(train.user_pos, held_out.user_pos[known[held_out.item_pos] & ours]), seed=seed)
     if not len(users):
         return None
-    others = np.setdiff1d(np.intersect1d(train.user_pos, held_out.user_pos[~known[held_out.item_pos]]), users)
-    return Fold.of(train, held_out, users, a_few(others, seed=seed, most=_MOST_USERS - len(users)), told), split.train
+    had_new = np.concatenate([held_out.user_pos[~known[held_out.item_pos]], met.user_pos])
+    curious = a_few(np.intersect1d(train.user_pos, had_new), seed=seed, most=_MOST_CURIOUS)
+    return Fold.of(train, held_out, users, curious, told, new_pairs(met, held_out)), split.train
 
 
 def _told(events: Interactions, share: float, seed: int) -> Interactions:

@@ -71,6 +71,27 @@ def features(
     return np.concatenate((scores, np.log1p(scores), found, context), axis=1, dtype=np.float32)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Items:
+    """n items of some queries.
+
+    Shapes: ``row`` int64 (n,), ascending: their query, and ``column`` int64 (n,): their place in its list; ``scores`` float32
+    (n, channels) >= 0, ``found`` bool (n, channels); ``popularity`` float32 (n,), NaN where nobody has chosen the item;
+    ``history`` float32 (n,).
+    """
+
+    row: IntArray
+    column: IntArray
+    scores: FloatArray
+    found: BoolArray
+    popularity: FloatArray
+    history: FloatArray
+
+    def inputs(self, first: FloatArray, at: BoolArray) -> FloatArray:
+        """Of some of the items: see :func:`features`."""
+        return features(self.scores[at], self.found[at], first, self.popularity[at], self.history[at])
+
+
 class Network:
     """Log odds of items against each other, and what each channel adds to them."""
 
@@ -83,6 +104,10 @@ class Network:
         """float32 (n, features) -> (n,)."""
         odds: FloatArray = np.maximum(inputs @ self._hidden + self._bias, 0) @ self._out + inputs @ self._direct
         return odds
+
+    def judge(self, items: Items) -> FloatArray:
+        """float32 (n,)."""
+        return self.log_odds(items.inputs(self.first, np.ones(len(items.row), np.bool_)))
 
     def added(self, inputs: FloatArray) -> FloatArray:
         """What each channel adds to the log odds of an item that nobody found: float32 (n, features) -> (channels, n)."""
@@ -99,25 +124,6 @@ class Network:
         own += added[:, -3, None] * scores / _not_0(scores.sum(axis=1, keepdims=True))
         transposed: FloatArray = own.T
         return transposed
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Items:
-    """n items of some queries.
-
-    Shapes: ``row`` int64 (n,), ascending: their query; ``scores`` float32 (n, channels) >= 0, ``found`` bool (n, channels);
-    ``popularity`` float32 (n,), NaN where nobody has chosen the item; ``history`` float32 (n,).
-    """
-
-    row: IntArray
-    scores: FloatArray
-    found: BoolArray
-    popularity: FloatArray
-    history: FloatArray
-
-    def inputs(self, first: FloatArray, at: BoolArray) -> FloatArray:
-        """Of some of the items: see :func:`features`."""
-        return features(self.scores[at], self.found[at], first, self.popularity[at], self.history[at])
 
 
 class Combiner:
@@ -162,8 +168,10 @@ class Combiner:
         for network, at, inputs in judged:
             odds[at] = network.log_odds(inputs)
         if self._apart is not None and new.any():
-            level = together(items.row[~new], odds[~new], int(items.row[-1]) + 1, self._apart.level)
-            odds[new] += level[items.row[new]] + np.float32(self._apart.offset)
+            known = np.full((int(items.row.max()) + 1, int(items.column.max()) + 1), -np.inf, np.float32)
+            known[items.row[~new], items.column[~new]] = odds[~new]
+            level = together(known)[items.row[new]]
+            odds[new] += np.where(level > -np.inf, level, np.float32(self._apart.level)) + np.float32(self._apart.offset)
             odds[new] += np.float32(self._apart.history) * items.history[new]
         return odds, judged
 
@@ -189,19 +197,18 @@ class Combiner:
         popularity = around.of(row, lists.positions[row, column])
         first = np.where(np.isnan(popularity)[:, None], self._new.first, self._known.first)
         found, scores = ~np.isnan(lists.channel_scores[:, row, column].T), lists.parts[:, row, column].T / first
-        return Items(row, scores.astype(np.float32, copy=False), found, popularity, around.history[row])
+        return Items(row, column, scores.astype(np.float32, copy=False), found, popularity, around.history[row])
 
 
-def together(row: IntArray, odds: FloatArray, num_rows: int, otherwise: float) -> FloatArray:
-    """``log(sum(exp(odds)))`` of each row, float32 (num_rows,); ``otherwise`` for a row of nothing.
+def together(odds: FloatArray, most: int = 100) -> FloatArray:
+    """``log(sum(exp(odds)))`` of the best of each row, so that it does not depend on how far down a list goes.
 
-    Shapes: row int64 (n,), odds float32 (n,).
+    Shapes: float32 (q, u), minus infinity where there is nothing -> (q,), minus infinity for a row of nothing.
     """
-    top = np.full(num_rows, -np.inf, np.float32)
-    np.maximum.at(top, row, odds)
-    there = top > -np.inf
-    sums = np.bincount(row, np.exp(odds - top[row]), num_rows)
-    return np.where(there, np.where(there, top, 0) + np.log(np.where(there, sums, 1)), otherwise).astype(np.float32)
+    best = odds if odds.shape[1] <= most else -np.partition(-odds, most - 1, axis=1)[:, :most]
+    top = best.max(axis=1, initial=-np.inf)
+    sums = np.exp(best - np.where(top > -np.inf, top, 0)[:, None]).sum(axis=1)
+    return np.where(top > -np.inf, top + np.log(np.maximum(sums, 1)), -np.inf).astype(np.float32)
 
 
 def _completed(parts: FloatArray, raw: FloatArray, scores: FloatArray) -> FloatArray:

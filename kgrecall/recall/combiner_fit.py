@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from kgrecall.recall.combiner import Items, Network, Surroundings
+from kgrecall.recall.combiner import Items, Network, Surroundings, features
 from kgrecall.recall.combiner_weights import NetworkWeights
 from kgrecall.recall.merged_lists import MergedLists, Values
 from kgrecall.types import BoolArray, FloatArray, IntArray
@@ -66,24 +67,28 @@ def fit_network(
     return FittedNetwork(_trained(lesson, fold >= 0, first, seed), values)
 
 
-def listed_items(lists: MergedLists, around: Surroundings) -> Items:
-    """All candidates, padding too, one query after the other."""
-    queries, width, channels = lists.scores.shape
-    return Items(
-        np.repeat(np.arange(queries), width),
-        lists.scores.reshape(-1, channels),
-        lists.found.reshape(-1, channels),
-        around.of(lists.queries[:, None], lists.positions).ravel(),
-        np.repeat(around.history[lists.queries], width),
-    )
+def odds_of(lists: MergedLists, around: Surroundings, judge: Callable[[Items], FloatArray]) -> FloatArray:
+    """What a network or a combiner gives each candidate: float32 (q, u), minus infinity on padding."""
+    row, column = np.nonzero(lists.positions >= 0)
+    query = lists.queries[row]
+    popularity = around.of(query, lists.positions[row, column])
+    items = Items(row, column, lists.scores[row, column], lists.found[row, column], popularity, around.history[query])
+    odds = np.full(lists.positions.shape, -np.inf, np.float32)
+    odds[row, column] = judge(items)
+    return odds
 
 
 def _inputs(lists: MergedLists, first: FloatArray, around: Surroundings, whose: bool) -> FloatArray:
     """What a network is shown of each candidate: float32 (queries, candidates, features)."""
-    items = listed_items(lists, around)
-    if not whose:
-        items = replace(items, history=np.zeros_like(items.history))
-    return items.inputs(first, np.ones(len(items.row), np.bool_)).reshape(*lists.positions.shape, -1)
+    queries, width, channels = lists.scores.shape
+    flat = features(
+        lists.scores.reshape(-1, channels),
+        lists.found.reshape(-1, channels),
+        first,
+        around.of(lists.queries[:, None], lists.positions).ravel(),
+        np.repeat(around.history[lists.queries] * np.float32(whose), width),
+    )
+    return flat.reshape(queries, width, -1)
 
 
 def _parts(source: IntArray, seed: int) -> IntArray:

@@ -187,14 +187,16 @@ class RecallEngine:
             ranked[rows, :served] = found
         return ranked
 
-    def channel_hits(self, user_pos: IntArray, k: int, *, told: Histories | None = None) -> dict[str, Hits]:
+    def channel_hits(
+        self, user_pos: IntArray, k: int, *, told: Histories | None = None, among: BoolArray | None = None
+    ) -> dict[str, Hits]:
         """The hits of every channel for known users, or visitors of whom only ``told`` is known, their history left out.
 
         Shapes: user_pos int64 (q,) -> per channel, Hits of (q, k).
         """
         tier.answering(len(user_pos))
         found = {name: Hits.empty(len(user_pos), k) for name in self.channel_names}
-        mask = self._eligible.shown()
+        mask = self._eligible.shown(among)
         for rows, batch, _ in self._user_batches.of(user_pos, mask, told=told):
             for name, hits in found.items():
                 block = self._panel[name].recall(batch, k)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,13 +26,15 @@ _K = 20
 class Populations:
     """Lists of all candidates that can be told right or wrong, and what they hold of items that somebody has chosen
     (``known`` of main queries, ``taught`` of visitors, too) and of ``new`` ones (of all queries), each for the queries that
-    have held-out items of the kind. ``unmet`` bool (q, u): which candidates of ``every`` are new."""
+    have held-out items of the kind. ``unmet`` bool (q, u): which candidates of ``every`` are new; ``main`` bool (q,): which of
+    its queries are main ones."""
 
     every: MergedLists
     known: MergedLists
     taught: MergedLists
     new: MergedLists
     unmet: BoolArray
+    main: BoolArray
 
     @classmethod
     def of(
@@ -55,7 +57,7 @@ class Populations:
         row = np.repeat(np.arange(len(truth_indptr) - 1), np.diff(truth_indptr))
         unmet_truth = np.isnan(around.of(row, truth_pos.astype(np.int32)))
         counts = [np.bincount(row[of], minlength=len(kind))[lists.queries] for of in (~unmet_truth, unmet_truth)]
-        kind = kind[lists.queries]
+        of_all, kind = kind, kind[lists.queries]
         unmet = np.isnan(around.of(lists.queries[:, None], lists.positions))
         told = new[around.source[lists.queries][:, None], np.maximum(lists.positions, 0)]
         every = lists.among(~unmet | told, np.where(kind == CURIOUS, 0, lists.num_true))
@@ -65,6 +67,7 @@ class Populations:
             lists.among(~unmet, np.where(kind == CURIOUS, 0, counts[0])),
             lists.among(unmet & told, counts[1]),
             np.isnan(around.of(every.queries[:, None], every.positions)) & (every.positions >= 0),
+            of_all[every.queries] == MAIN,
         )
 
     @property
@@ -72,30 +75,44 @@ class Populations:
         """Whether anything can be learned of new items."""
         return int(self.new.relevant.any(axis=1).sum()) >= _LEAST_QUERIES
 
-    def best_scale(self, known: FloatArray, new: Callable[[float], FloatArray], scales: Sequence[float]) -> float:
-        """The scale with the best NDCG@20 of known and new items in one list, the first of equals.
+    @property
+    def due(self) -> float:
+        """The share of new items in what was chosen next or in the candidates, whichever is smaller, of main queries."""
+        unmet, there = self.unmet[self.main], self.every.positions[self.main] >= 0
+        right = self.every.relevant[self.main]
+        return float(min((unmet & right).sum() / max(1, right.sum()), unmet.sum() / max(1, there.sum())))
 
-        Args:
-            known: float32 (q, u), totals of all candidates of ``every`` as known items.
-            new: the same as new items, at a scale.
-        """
-        values = [
-            self.every.ndcg(np.where(self.every.positions >= 0, np.where(self.unmet, new(s), known), -np.inf), _K).mean()
-            for s in scales
-        ]
-        return scales[int(np.argmax(values))]
+    def totals(self, known: FloatArray, new: FloatArray) -> FloatArray:
+        """Each candidate of ``every`` by what it is: float32 (q, u), minus infinity on padding."""
+        return np.where(self.every.positions >= 0, np.where(self.unmet, new, known), -np.inf)
+
+    def shown(self, totals: FloatArray) -> float:
+        """The share of new items among the 20 best of a main query."""
+        main = totals[self.main]
+        best = np.argsort(-main, axis=1, kind="stable")[:, :_K]
+        listed = np.take_along_axis(main, best, axis=1) > -np.inf
+        return float((np.take_along_axis(self.unmet[self.main], best, axis=1) & listed).sum() / max(1, listed.sum()))
 
 
 def with_new_items(config: FusionConfig, lists: Populations, names: Sequence[str]) -> FusionConfig:
     """The fusion with weights for new items: first those that order them best among themselves, then the scale at which they
-    best compete with known ones. Unchanged where too few new items are found to learn from."""
+    compete with known ones. Unchanged where too few new items are found to learn from."""
     if not lists.enough:
         return config
     fitted = weigh(lists.new, names, config).config
     own = np.array([fitted.weight(name) for name in names], np.float32)
     known = lists.every.scores @ np.array([config.weight(name) for name in names], np.float32)
-    totals = lists.every.scores @ own
-    scale = lists.best_scale(known, lambda s: totals * np.float32(s), SCALES)
+    new = lists.every.scores @ own
+    scale = _scale(lists, known, new)
     return config.model_copy(
         update={"new_weights": {name: round(scale * float(w), 6) for name, w in zip(names, own, strict=True)}}
     )
+
+
+def _scale(lists: Populations, known: FloatArray, new: FloatArray) -> float:
+    """The scale with the best NDCG@20 of known and new items in one list, or that from which on new items have their share of
+    the places, if it is larger: what is hard to predict would else never be shown (calibrated lists: Steck, RecSys 2018)."""
+    tried = [lists.totals(known, new * np.float32(scale)) for scale in SCALES]
+    best = int(np.argmax([lists.every.ndcg(totals, _K).mean() for totals in tried]))
+    fair = next((i for i, totals in enumerate(tried) if lists.shown(totals) >= lists.due), len(SCALES) - 1)
+    return SCALES[max(best, fair)]

@@ -19,6 +19,7 @@ TEXT_CHANNEL = "text"
 """The channel that answers query texts."""
 
 _LEAST_WEIGHT = 0.05
+_A_HISTORY = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,12 +118,13 @@ class Panel:
         if batch.text is not None and TEXT_CHANNEL in names:
             led |= batch.text.any(axis=1)
         next_choice = self._next_choice(batch, led)
-        apart = next_choice & (names == self.names)  # beside some of the channels the scale of new items says nothing
+        rescored = weights is None and self._combiner is not None and self._combiner.channels == names
+        apart = next_choice & self._scaled(batch, names, rescored)
         parts = [self._weighed(n, h, w, apart) for n, h, w in zip(names, hits, given, strict=True)]
         if led.any():
             text = names.index(TEXT_CHANNEL)
             parts[text][led] = self._text_parts(names, hits[text])[led]
-        if weights is None and self._combiner is not None and self._combiner.channels == names:
+        if rescored and self._combiner is not None:
             around = Surroundings.now(self._popularity, batch.history_indptr)
             fused = self._combiner.rescore(fuse(hits, parts, max(k, self._cut(batch, hits))), around, next_choice, k)
         else:
@@ -134,6 +136,12 @@ class Panel:
         """Queries that ask what somebody with a history will choose next, which is what was learned from: bool (q,)."""
         rows: BoolArray = ~led & (np.diff(batch.history_indptr) > 0)
         return rows if batch.alike is None else rows & ~batch.alike
+
+    def _scaled(self, batch: QueryBatch, names: tuple[str, ...], rescored: bool) -> BoolArray:
+        """Where the weights of new items hold, bool (q,): beside all channels; for the networks, if there are any, and else for
+        whoever has some history."""
+        lengths = np.diff(batch.history_indptr)
+        return (lengths >= (1 if rescored else _A_HISTORY)) & (names == self.names) & (rescored or self._combiner is None)
 
     def _weighed(self, name: str, hits: Hits, scale: float, apart: BoolArray) -> FloatArray:
         """A channel's contributions, float32 (q, k); in the rows ``apart`` those of items that nobody has chosen by weights of

@@ -91,8 +91,11 @@ def test_hidden_items_are_new_to_the_training_part_and_asked_for_apart() -> None
     assert fold.new[fold.fresh.item_pos].all()
     assert not fold.new[fold.truth.item_pos].any()
     hidden = events.take(fold.new[events.item_pos])
-    pairs = len({*zip(hidden.user_pos.tolist(), hidden.item_pos.tolist(), strict=True)})
-    assert len(fold.fresh) == pairs, "all that people had with them, not only what came after the cut"
+    pairs = {*zip(hidden.user_pos.tolist(), hidden.item_pos.tolist(), strict=True)}
+    after, before = ({*zip(part.user_pos.tolist(), part.item_pos.tolist(), strict=True)} for part in (fold.fresh, fold.earlier))
+    assert after | before == pairs
+    assert not after & before
+    assert len(after) < 0.3 * len(before), "only what came after the cut competes with known items"
     assert plain.fresh.item_pos.tolist() == [] or not plain.new[plain.train.item_pos].any()
 
 
@@ -108,10 +111,20 @@ def test_earlier_folds_hide_other_items() -> None:
         assert older.train.time.max() < newer.train.time.max()
 
 
-def test_people_who_only_chose_new_items_are_curious() -> None:
+def test_the_curious_have_a_history_and_chose_new_items() -> None:
     fold = Validation.carve(drifting(), 0.1, seed=0, new_items=0.2).folds[0]
-    assert not set(fold.users.tolist()) & set(fold.curious.tolist())
-    assert set(fold.fresh.user_pos.tolist()) <= {*fold.users.tolist(), *fold.curious.tolist()}
+    had = {*fold.fresh.user_pos.tolist(), *fold.earlier.user_pos.tolist()}
+    assert set(fold.curious.tolist()) == had & set(fold.train.user_pos.tolist())
+
+
+def test_without_times_all_that_people_had_with_new_items_is_what_comes_next() -> None:
+    events = drifting()
+    timeless = Interactions(events.user_pos, events.item_pos, events.weight, None, 40, 30)
+    fold = Validation.carve(timeless, 0.1, seed=0, new_items=0.2).folds[0]
+    hidden = events.take(fold.new[events.item_pos])
+    pairs = {*zip(hidden.user_pos.tolist(), hidden.item_pos.tolist(), strict=True)}
+    assert {*zip(fold.fresh.user_pos.tolist(), fold.fresh.item_pos.tolist(), strict=True)} == pairs
+    assert len(fold.earlier) == 0
     assert set(fold.truth.user_pos.tolist()) == set(fold.users.tolist())
 
 

@@ -231,10 +231,10 @@ def test_a_list_of_new_items_alone_is_ordered_by_their_network() -> None:
         assert found.scores[i, 0] == pytest.approx(max(odds.values()) + 2.5 + 50, rel=1e-4)
 
 
-def test_the_sum_of_exponentials_is_taken_row_by_row() -> None:
-    row, odds = np.array([0, 0, 2]), np.array([80.0, 81.0, -3.0], np.float32)
-    expected = [81 + np.log1p(np.exp(-1.0)), 7.0, -3.0]
-    assert together(row, odds, 3, 7.0) == pytest.approx(expected, abs=1e-5)
+def test_the_sum_of_exponentials_is_that_of_the_best_of_each_row() -> None:
+    odds = np.array([[80, -np.inf, 81], [-np.inf] * 3, [-3, -4, -5]], np.float32)
+    assert together(odds).tolist() == pytest.approx([81 + np.log1p(np.exp(-1)), -np.inf, np.log(np.exp([-3, -4, -5]).sum())])
+    assert together(odds, 1).tolist() == pytest.approx([81, -np.inf, -3])
 
 
 def test_few_queries_train_no_network() -> None:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from kgrecall.recall.base import Hits, QueryBatch
 from kgrecall.recall.combiner import Combiner, Surroundings
-from kgrecall.recall.combiner_fit import listed_items
+from kgrecall.recall.combiner_fit import odds_of
 from kgrecall.recall.fusion_weights import FittedFusion, weigh
 from kgrecall.recall.item_knn import ItemKnnChannel
 from kgrecall.recall.learned_fusion import fit_learned
@@ -120,8 +120,7 @@ def test_the_networks_keep_known_items_as_they_are_and_show_new_ones_as_often_as
     assert alone.config.combiner.known == combiner.known
     assert alone.value == learned.value
     assert set(learned.config.new_weights) == set(NAMES)
-    odds = Combiner(combiner).log_odds(listed_items(lists.every, around)).reshape(lists.unmet.shape)
-    share = np.exp(np.where(lists.every.positions >= 0, odds, -np.inf))
+    share = np.exp(odds_of(lists.every, around, Combiner(combiner).log_odds))
     share /= share.sum(axis=1, keepdims=True)
     right = lists.every.take(lists.every.relevant.any(axis=1))
     new_right = (right.relevant & NEW[right.positions]).sum(axis=1) / right.relevant.sum(axis=1)
@@ -129,7 +128,7 @@ def test_the_networks_keep_known_items_as_they_are_and_show_new_ones_as_often_as
 
 
 def asked_of_a_panel(**changes: object) -> list[int]:
-    """The answer to a history of item 0; both channels know item 1, only ``content`` knows item 2, which is new."""
+    """The answer to a history of five times item 0; both channels know item 1, only ``content`` knows item 2, which is new."""
     people = sp.csr_array(np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]], np.float32))
     content = sp.csr_array(np.array([[0, 1, 0.9], [0, 0, 0], [0, 0, 0]], np.float32))
     channels = [ItemKnnChannel(people, name="people"), ItemKnnChannel(content, name="content")]
@@ -138,9 +137,9 @@ def asked_of_a_panel(**changes: object) -> list[int]:
     batch = QueryBatch(
         num_items=3,
         user_pos=np.array([-1]),
-        history_indptr=np.array([0, 1]),
-        history_pos=np.array([0], np.int32),
-        history_weight=np.ones(1, np.float32),
+        history_indptr=np.array([0, 5]),
+        history_pos=np.zeros(5, np.int32),
+        history_weight=np.ones(5, np.float32),
         exclude_indptr=np.array([0, 1]),
         exclude_pos=np.array([0], np.int32),
     )
@@ -156,3 +155,19 @@ def test_new_items_have_their_weights_where_somebody_will_choose_next() -> None:
 def test_what_is_like_an_item_and_what_some_channels_say_is_answered_by_plain_weights() -> None:
     assert asked_of_a_panel(alike=np.array([True])) == [1, 2, -1]
     assert asked_of_a_panel(names=("content",)) == [1, 2, -1]
+
+
+def test_who_has_hardly_a_history_is_answered_by_plain_weights() -> None:
+    short = {"history_indptr": np.array([0, 2]), "history_pos": np.zeros(2, np.int32), "history_weight": np.ones(2)}
+    assert asked_of_a_panel(**short) == [1, 2, -1]
+
+
+def test_new_items_that_are_hard_to_predict_have_their_share_of_the_places() -> None:
+    """What is new is right as often as elsewhere, but nobody can say which: the best NDCG would never show any."""
+    lists, _ = populations()
+    rng = np.random.default_rng(2)
+    shuffled = np.where(lists.unmet[..., None], rng.permuted(lists.every.scores, axis=1), lists.every.scores)
+    blind = replace(lists, every=replace(lists.every, scores=shuffled * lists.every.found))
+    fit = with_new_items(CONFIG, blind, NAMES)
+    known, new = (blind.every.scores @ np.array([of(n) for n in NAMES], np.float32) for of in (fit.weight, fit.new_weight))
+    assert blind.shown(blind.totals(known, new)) >= blind.due > 0
