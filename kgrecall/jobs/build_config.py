@@ -66,7 +66,8 @@ class BuildConfig(Settings):
     it will be judged on what each user did last. Without times a random share either way."""
     new_items: float = Field(default=0.1, ge=0, lt=0.5)
     """Share of the items that validation takes for new ones: they lose all of their events, and how such items compete with
-    known ones is learned from who chose them. 0: new items are ranked as known ones that nobody wants."""
+    known ones is learned from who chose them (where events have times, after the cut). 0: new items are ranked as known ones
+    that nobody wants."""
     visitors: float = Field(default=0.1, ge=0, lt=0.5)
     """Share of the users, at most 300, whom validation takes for visitors with one to eight events, so that the learned fusion
     knows short histories."""

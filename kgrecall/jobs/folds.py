@@ -32,9 +32,9 @@ class Fold:
 
     Shapes: ``users`` int64 (m,), sorted: those with history in ``train`` and items new to them in ``truth``; at most 2,000.
     ``curious`` int64 (n,), sorted: at most 1,000 who have a history and ``fresh`` events, to be asked for new items alone.
-    ``visitors`` int64 (v,), sorted: at most 300. ``new`` bool
-    (num_items,): items without an event in ``train`` that somebody chose in what was held out, as new as what arrived today. Of
-    an item that nobody ever chose there is no telling whether it is right.
+    ``visitors`` int64 (v,), sorted: at most 300. ``new`` bool (num_items,): items without an event in ``train`` that somebody
+    chose in what was held out, as new as what arrived today. Of an item that nobody ever chose there is no telling whether it
+    is right.
     """
 
     train: Interactions
