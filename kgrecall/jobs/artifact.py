@@ -30,7 +30,7 @@ from kgrecall.errors import ConfigError, CorruptArtifact, NotBuilt, Shown
 from kgrecall.sealed import MANIFEST, flush, new_folder, read_manifest, seal
 
 FORMAT = "kgrecall artifact"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _LIBRARIES = ("kgrecall", "numpy", "scipy", "torch", "torch-geometric", "transformers", "faiss-cpu", "pyarrow")
 _KEPT_BUILDS = 2
 
@@ -97,7 +97,7 @@ class Artifact:
     Raises:
         NotBuilt: nothing was ever built there.
         CorruptArtifact: a file is missing or differs from its checksum; names the file.
-        StaleArtifact: written by a newer format of kgrecall.
+        StaleArtifact: written by another format of kgrecall.
     """
 
     def __init__(self, folder: str | Path, *, verify: bool = True) -> None:

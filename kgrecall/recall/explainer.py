@@ -93,17 +93,22 @@ class Explainer:
         found = []
         for positions, (rank, score) in zip(left_out, after, strict=True):
             named = wording.listed.join(wording.quoted(self._title(int(pos))) for pos in positions)
-            sentence = wording.counterfactual(wording.quoted(self._title(question.item_pos)), named, before[0], rank)
+            title = wording.quoted(self._title(question.item_pos))
+            sentence = wording.counterfactual(title, named, before[0], rank, lower=score < before[1])
             ids = tuple(self._items.ids_at(positions))
             found.append(Counterfactual(item, ids, before[0], rank, before[1], score, sentence))
         return found
 
     def strongest(self, question: Question, limit: int, language: str) -> list[Counterfactual]:
-        """The single history items without which the item falls farthest, farthest first."""
+        """The single history items without which the item falls farthest in rank, then in score, farthest first.
+
+        An item that rests on many may stay where it is without any one: then the answer says so of the one without which
+        its score is lowest. Channels are weighed against their own lists, hence a score can rise when an item is left out.
+        """
         items = np.unique(question.batch.history_pos)
         found = self.without(question, [items[i : i + 1] for i in range(len(items))], language)
-        fallen = [c for c in found if c.score < c.score_before]
-        return sorted(fallen, key=lambda c: (-(c.rank or np.inf), c.score))[:limit]
+        found.sort(key=lambda c: (-(c.rank or np.inf), c.score))
+        return [c for c in found if c.fell][:limit] or found[: min(limit, 1)]
 
     def explanation(self, question: Question, *, limit: int, language: str, counterfactuals: int) -> Explanation:
         """All of it."""

@@ -27,6 +27,13 @@ class Counterfactual:
     score: float
     sentence: str
 
+    @property
+    def fell(self) -> bool:
+        """Whether the item stands lower without them: in rank, or in score at a rank that holds."""
+        return self.score < self.score_before or (
+            self.rank is not None and self.rank_before is not None and self.rank > self.rank_before
+        )
+
     def __str__(self) -> str:
         return self.sentence
 

@@ -35,6 +35,7 @@ class Wording:
     without: str
     rank_now: str
     rank_same: str
+    rank_lower: str
     rank_gone: str
     not_recalled: str
     verb: Callable[[str], str]
@@ -44,15 +45,15 @@ class Wording:
     def quoted(self, title: object) -> str:
         return self.quote.format(title=title)
 
-    def counterfactual(self, target: str, left_out: str, before: int | None, after: int | None) -> str:
-        """Where an item would stand without some history items."""
+    def counterfactual(self, target: str, left_out: str, before: int | None, after: int | None, *, lower: bool) -> str:
+        """Where an item would stand without some history items; ``lower``: with a lower score."""
         opening = self.without.format(left_out=left_out)
         if before is None:
             return self.not_recalled.format(target=target)
         if after is None:
             return opening + self.rank_gone.format(target=target, before=before)
-        template = self.rank_same if after == before else self.rank_now
-        return opening + template.format(target=target, before=before, after=after)
+        unmoved = self.rank_lower if lower else self.rank_same
+        return opening + (unmoved if after == before else self.rank_now).format(target=target, before=before, after=after)
 
 
 ENGLISH = Wording(
@@ -73,7 +74,8 @@ ENGLISH = Wording(
     listed=", ",
     without="Without your interest in {left_out}, ",
     rank_now="{target} would be rank {after} instead of {before}.",
-    rank_same="{target} would still be rank {after}, with a lower score.",
+    rank_same="{target} would still be rank {after}.",
+    rank_lower="{target} would still be rank {after}, with a lower score.",
     rank_gone="{target} would not be recalled (it is rank {before}).",
     not_recalled="{target} is recalled by no channel.",
     verb=past_tense,
@@ -118,7 +120,8 @@ CHINESE = Wording(
     listed="、",
     without="如果没有您对{left_out}的兴趣，",
     rank_now="{target}将排第 {after} 位，而不是第 {before} 位。",
-    rank_same="{target}仍排第 {after} 位，但得分更低。",
+    rank_same="{target}仍排第 {after} 位。",
+    rank_lower="{target}仍排第 {after} 位，但得分更低。",
     rank_gone="{target}将不会被召回（现排第 {before} 位）。",
     not_recalled="没有任何通道召回{target}。",
     verb=lambda relation: _ZH_VERBS.get(past_tense(relation), "选过"),

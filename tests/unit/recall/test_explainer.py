@@ -148,12 +148,21 @@ def test_counterfactuals_fall_and_name_the_history(engine: RecallEngine, query: 
     best = engine.recall(query)[0]
     told = engine.explanation(query, best.item_id, counterfactuals=3)
     for found in told.counterfactuals:
-        assert found.score < found.score_before == pytest.approx(best.score, rel=1e-5)
-        assert found.rank_before == 1
+        assert found.fell
+        assert (found.rank_before, found.score_before) == (1, pytest.approx(best.score, rel=1e-5))
         again = engine.without(query, found.without, best.item_id)
         assert again == found
     ranks = [np.inf if c.rank is None else c.rank for c in told.counterfactuals]
     assert ranks == sorted(ranks, reverse=True)
+
+
+def test_an_item_that_rests_on_no_single_choice_is_said_to_stay() -> None:
+    query = Query(history=["i01", "i05", "i09"], channels=("popularity",), k=10)
+    best = ENGINES["score"].recall(query)[0]
+    (told,) = ENGINES["score"].explanation(query, best.item_id, counterfactuals=3).counterfactuals
+    assert not told.fell
+    assert told.rank == told.rank_before == 1
+    assert told.sentence.endswith("would still be rank 1.")
 
 
 def test_an_explanation_is_json_and_text() -> None:

@@ -158,7 +158,7 @@ def test_what_is_like_an_item_and_what_some_channels_say_is_answered_by_plain_we
 
 
 def test_who_has_hardly_a_history_is_answered_by_plain_weights() -> None:
-    short = {"history_indptr": np.array([0, 2]), "history_pos": np.zeros(2, np.int32), "history_weight": np.ones(2)}
+    short = {"history_indptr": np.array([0, 2]), "history_pos": np.zeros(2, np.int32), "history_weight": np.ones(2, np.float32)}
     assert asked_of_a_panel(**short) == [1, 2, -1]
 
 
