@@ -19,7 +19,7 @@ from kgrecall.recall.item_graph import ItemGraphConfig, build_item_graph
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
 from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
 from kgrecall.recall.sequence import SequenceConfig, build_sequence
-from kgrecall.recall.slim import SlimConfig, build_slim
+from kgrecall.recall.slim import SlimConfig
 from kgrecall.recall.sparse_rows import Matrix
 from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
 from kgrecall.types import FloatArray, Interactions
@@ -119,9 +119,8 @@ class _Chooser:
         def channel(events: Interactions, similarity: Matrix) -> ItemKnnChannel:
             return ItemKnnChannel(similarity, prior=prior(events, trend))
 
-        best = self.config.slim.best(self.validation, self.knowledge, channel)
-        half_life = self._half_life(lambda e: build_slim(e, best, self.knowledge), trend)
-        return best.model_copy(update={"half_life": half_life})
+        best, similarity = self.config.slim.best(self.validation, self.knowledge, channel)
+        return best.model_copy(update={"half_life": self._half_life(similarity, trend)})
 
     def _user_knn(self, trend: TrendConfig | None) -> UserKnnConfig:
         def channel(events: Interactions, setting: UserKnnConfig) -> UserKnnChannel:

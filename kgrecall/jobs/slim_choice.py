@@ -41,48 +41,75 @@ class SlimChoice(Settings):
 
     def best(
         self, validation: Validation, knowledge: Sequence[Incidence], serve: Callable[[Interactions, Matrix], Channel]
-    ) -> SlimConfig:
-        """The setting with the best NDCG@20 on validation.
+    ) -> tuple[SlimConfig, Callable[[Interactions], Matrix]]:
+        """The setting with the best NDCG@20 on validation, and the similarity that it learns from the events of a fold.
 
         Args:
             serve: makes the channel of the similarity that was learned from some events.
         """
-        grams = _Grams(knowledge)
-
-        def make(events: Interactions, setting: SlimConfig) -> Channel:
-            return serve(events, grams.of(events, setting).solve(setting))
-
-        def climb(best: SlimConfig, changes: Sequence[dict[str, object]]) -> SlimConfig:
-            for change in changes:
-                found = validation.choose((best, best.model_copy(update=change)), make)
-                if found is best:
-                    break
-                best = found
-            return best
-
-        first = validation.choose(self.penalties, make)
-        best = climb(first, [{"k": k} for k in self.neighbours if validation.num_items * k**3 / 3 <= self.most_work])
-        if not knowledge:
-            return best
-        best = climb(best, [{"knowledge": weight} for weight in self.knowledge])
+        search = _Search(validation, knowledge, serve, self.penalties[0])
+        search.try_all(self.penalties)
+        search.climb([{"k": k} for k in self.neighbours if validation.num_items * k**3 / 3 <= self.most_work])
+        if knowledge:
+            search.climb([{"knowledge": weight} for weight in self.knowledge])
         relations = sorted({part.relation for part in knowledge})
-        if best.knowledge and 2 <= len(relations) <= self.max_relations:
+        if search.best.knowledge and 2 <= len(relations) <= self.max_relations:
             for relation in relations:
-                tried = [best.model_copy(update={"weights": {**best.weights, relation: factor}}) for factor in _FACTORS]
-                best = validation.choose((best, *tried), make)
-        return best
+                weights = search.best.weights
+                search.try_all([search.best.model_copy(update={"weights": {**weights, relation: f}}) for f in _FACTORS])
+        return search.best, search.similarity
 
 
 @dataclass
-class _Grams:
-    """The last Gram matrix of each fold: settings that follow one another mostly share it."""
+class _Search:
+    """The best setting so far. Its similarities are kept, for what is tried of them next, and the last Gram matrix of each
+    fold, since settings that follow one another mostly share it."""
 
+    validation: Validation
     knowledge: Sequence[Incidence]
-    last: dict[int, tuple[str, SlimGram]] = field(default_factory=dict)
+    serve: Callable[[Interactions, Matrix], Channel]
+    best: SlimConfig
+    value: float | None = None
+    solved: dict[int, Matrix] = field(default_factory=dict)
+    grams: dict[int, tuple[str, SlimGram]] = field(default_factory=dict)
 
-    def of(self, events: Interactions, setting: SlimConfig) -> SlimGram:
+    def try_all(self, settings: Sequence[SlimConfig]) -> None:
+        """The best of these where it is better than what is; a single first setting is taken without measuring."""
+        if len(settings) == 1 and settings[0] == self.best:
+            return
+        for setting in settings:
+            self._is_better(setting)
+
+    def climb(self, changes: Sequence[dict[str, object]]) -> None:
+        """Changes of the best, one after the other, until one is no better."""
+        for change in changes:
+            if not self._is_better(self.best.model_copy(update=change)):
+                return
+
+    def similarity(self, events: Interactions) -> Matrix:
+        """Of the best setting."""
+        if id(events) not in self.solved:
+            self.solved[id(events)] = self._learned(events, self.best)
+        return self.solved[id(events)]
+
+    def _is_better(self, setting: SlimConfig) -> bool:
+        if self.value is None and setting != self.best:
+            self._is_better(self.best)
+        solved: dict[int, Matrix] = {}
+
+        def channel(events: Interactions, tried: SlimConfig) -> Channel:
+            solved[id(events)] = self._learned(events, tried)
+            return self.serve(events, solved[id(events)])
+
+        value = self.validation.value(setting, channel)
+        if self.value is not None and value <= self.value:
+            return False
+        self.best, self.value, self.solved = setting, value, solved
+        return True
+
+    def _learned(self, events: Interactions, setting: SlimConfig) -> Matrix:
         key = setting.model_copy(update={"l2": 1.0, "denoise": 0.0}).model_dump_json()
-        known = self.last.get(id(events))
+        known = self.grams.get(id(events))
         if known is None or known[0] != key:
-            known = self.last[id(events)] = key, SlimGram.of(events, self.knowledge, setting)
-        return known[1]
+            known = self.grams[id(events)] = key, SlimGram.of(events, self.knowledge, setting)
+        return known[1].solve(setting)

@@ -24,6 +24,8 @@ GOES_WITH = "GOES_WITH"
 
 _ROW = 1000
 """Entries kept in each row of the Gram matrix: more than any neighbourhood reads, so that memory grows with the items alone."""
+_SMALL = 4000
+"""So many items have a Gram matrix of at most 64 MB, from which neighbours are read ten times faster than from sparse rows."""
 _DAMPING = 0.3
 """How much popular items are held back when neighbours are picked: the exponent of their degree."""
 _NODE_NORM = 0.5
@@ -107,11 +109,15 @@ class SlimGram:
     def _gather(self) -> Callable[[int, PosArray], tuple[FloatArray, FloatArray]]:
         """How the Gram matrix of some neighbours, without its diagonal, and their entries of the item's row are read:
         float32 (m, m) and (m,)."""
+        indptr, indices, values = self.gram.csr
+        values = values if len(values) else np.ones(len(indices), np.float32)
+        if len(self.degree) <= _SMALL:
+            cut = csr(values, indices, indptr, len(self.degree)).toarray()
+            whole = np.maximum(cut, cut.T)  # an entry that was cut from one long row stands in the other
+            return lambda item, neighbours: (whole[neighbours[:, None], neighbours], cut[item, neighbours])
         load()
         if (loops := compiled()) is not None:
-            indptr, indices, values = self.gram.csr
-            whole = (indptr, indices, values if len(values) else np.ones(len(indices), np.float32))
-            return lambda item, neighbours: loops.gather_gram(whole, item, neighbours)
+            return lambda item, neighbours: loops.gather_gram((indptr, indices, values), item, neighbours)
         place = np.zeros(len(self.degree), np.int32)
         return lambda item, neighbours: self._dense(item, neighbours, place)
 
@@ -129,7 +135,7 @@ class SlimGram:
         own = place[columns] - 1
         met[own[own >= 0]] = values[own >= 0]
         place[neighbours] = 0
-        return np.maximum(normal, normal.T), met  # an entry that was cut from one long row stands in the other
+        return np.maximum(normal, normal.T), met
 
 
 def build_slim(

@@ -10,6 +10,7 @@ from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.slim_choice import SlimChoice
 from kgrecall.recall.item_knn import ItemKnnChannel
 from kgrecall.recall.slim import SlimConfig, build_slim
+from kgrecall.recall.sparse_rows import Matrix
 from kgrecall.types import Interactions
 
 USERS, ITEMS, STYLES = 120, 240, 12
@@ -37,7 +38,10 @@ def _incidence(relation: str, node: np.ndarray) -> Incidence:
 
 def _best(choice: SlimChoice, events: Interactions, *knowledge: Incidence) -> SlimConfig:
     folds = Validation.carve(events, 0.2, seed=0)
-    return choice.best(folds, knowledge, lambda _, similarity: ItemKnnChannel(similarity))
+    found, similarity = choice.best(folds, knowledge, lambda _, learned: ItemKnnChannel(learned))
+    for fold in folds.folds:
+        assert (similarity(fold.train) != build_slim(fold.train, found, knowledge)).nnz == 0
+    return found
 
 
 def _value(events: Interactions, setting: SlimConfig, *knowledge: Incidence) -> float:
@@ -70,6 +74,19 @@ def test_a_trial_that_takes_too_much_work_is_left_out() -> None:
 def test_without_knowledge_only_behaviour_is_weighed() -> None:
     found = _best(CHOICE, styled()[0])
     assert (found.knowledge, found.weights) == (0.0, {})
+
+
+def test_no_setting_is_learned_twice() -> None:
+    events, style, box = styled(1)
+    learned: list[Matrix] = []
+
+    def serve(_: Interactions, similarity: Matrix) -> ItemKnnChannel:
+        learned.append(similarity)
+        return ItemKnnChannel(similarity)
+
+    folds = Validation.carve(events, 0.2, seed=0)
+    CHOICE.best(folds, (style, box), serve)
+    assert len({similarity.data.tobytes() for similarity in learned}) == len(learned)
 
 
 def test_the_first_setting_alone_is_taken_without_measuring() -> None:

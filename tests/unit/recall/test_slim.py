@@ -57,14 +57,24 @@ def test_entities_vote_like_further_users_and_give_new_items_neighbours() -> Non
     assert not build_slim(events, SlimConfig(k=6), [incidence]).toarray()[:, -1].any()
 
 
-def test_compiled_loops_and_numpy_give_the_same_bits() -> None:
+def test_compiled_loops_and_numpy_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="the extra 'fast' is not installed")
+    monkeypatch.setattr(slim, "_SMALL", 0)
     events, _ = random_events(3)
     tier.use(False)
     slow = build_slim(events, SlimConfig(k=5))
     assert tier.use(True)
     fast = build_slim(events, SlimConfig(k=5))
     assert (slow != fast).nnz == 0
+
+
+@pytest.mark.parametrize("row", [1000, 5])
+def test_large_catalogues_are_read_from_a_sparse_matrix_with_the_same_result(monkeypatch: pytest.MonkeyPatch, row: int) -> None:
+    monkeypatch.setattr(slim, "_ROW", row)
+    events, _ = random_events(6)
+    small = build_slim(events, SlimConfig(k=5))
+    monkeypatch.setattr(slim, "_SMALL", 0)
+    np.testing.assert_array_equal(build_slim(events, SlimConfig(k=5)).toarray(), small.toarray())
 
 
 def test_rows_that_are_cut_short_leave_a_matrix_that_can_be_solved(monkeypatch: pytest.MonkeyPatch) -> None:
