@@ -9,7 +9,7 @@ from typing import get_args
 from kgrecall.errors import BudgetExceeded, ConfigError, NotBuilt, nearest
 from kgrecall.evaluate.measures import Values
 from kgrecall.evaluate.tables import plain_table
-from tests.benchmarks.quality.factors import EASE, IALS
+from tests.benchmarks.quality.factors import EASE
 from tests.benchmarks.quality.memory import remember, remembered
 from tests.benchmarks.quality.neighbourhood import (
     COSINE_ITEM_KNN,
@@ -20,7 +20,7 @@ from tests.benchmarks.quality.neighbourhood import (
     USER_KNN,
 )
 from tests.benchmarks.quality.ours import ALONE, FUSED
-from tests.benchmarks.quality.peer_models import KGIN, LIGHTGCN
+from tests.benchmarks.quality.peer_models import BPR, IALS, KGAT, KGIN, LIGHTGCN, RECTOOLS_EASE, RECTOOLS_ITEM_KNN
 from tests.benchmarks.quality.protocol import (
     SEEDS,
     SystemResult,
@@ -36,7 +36,7 @@ from tests.benchmarks.quality.tuning import Budget
 
 BASELINES = (POPULARITY, RECENT_POPULARITY, COSINE_ITEM_KNN, DEGREE_ITEM_KNN, RP3BETA, USER_KNN, EASE, IALS)
 OURS = (FUSED, *ALONE)
-PEERS = (LIGHTGCN, KGIN)
+PEERS = (BPR, RECTOOLS_EASE, RECTOOLS_ITEM_KNN, LIGHTGCN, KGAT, KGIN)
 """Models of other projects: minutes a fit, so they are run only when they are named."""
 
 

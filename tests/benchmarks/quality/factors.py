@@ -1,18 +1,13 @@
-"""Baselines that solve: EASE in closed form, and iALS by the ``implicit`` package in an environment of its own."""
+"""EASE in closed form."""
 
 from __future__ import annotations
-
-import json
-import tempfile
-from pathlib import Path
 
 import numpy as np
 from scipy import linalg, sparse
 
 from kgrecall.errors import BudgetExceeded, Shown
-from kgrecall.types import FloatArray, IntArray
+from kgrecall.types import FloatArray
 from tests.benchmarks.quality.neighbourhood import BLOCK, Matrix, matrix_of
-from tests.benchmarks.quality.peers import run_peer
 from tests.benchmarks.quality.systems import Fitted, Params, Problem, System, fitted_by_score
 
 EASE_MEMORY = 3e9
@@ -62,30 +57,4 @@ def _from_lower(inverse: FloatArray) -> FloatArray:
     return inverse
 
 
-def fit_ials(problem: Problem, params: Params, seed: int) -> Fitted:
-    """Weighted matrix factorisation, confidence alpha where there is an event, else 1. Hu, Koren & Volinsky, ICDM 2008."""
-    with tempfile.TemporaryDirectory() as folder:
-        sparse.save_npz(Path(folder, "matrix.npz"), sparse.csr_matrix(matrix_of(problem.train)), compressed=False)
-        Path(folder, "params.json").write_text(json.dumps({**params, "seed": seed}))
-        run_peer("ials", Path(folder))
-        users, items = np.load(Path(folder, "users.npy")), np.load(Path(folder, "items.npy"))
-
-    def score(user_pos: IntArray) -> FloatArray:
-        return users[user_pos] @ items.T
-
-    return fitted_by_score(problem, score, users.nbytes + items.nbytes)
-
-
 EASE = System("EASE", fit_ease, lambda trial: {"l2": trial.suggest_float("l2", 1.0, 10_000.0, log=True)}, {"l2": 200.0})
-IALS = System(
-    "iALS (implicit)",
-    fit_ials,
-    lambda trial: {
-        "factors": trial.suggest_int("factors", 16, 256, log=True),
-        "regularization": trial.suggest_float("regularization", 1e-3, 100.0, log=True),
-        "alpha": trial.suggest_float("alpha", 1.0, 100.0, log=True),
-        "iterations": trial.suggest_int("iterations", 5, 30),
-    },
-    {"factors": 64, "regularization": 1.0, "alpha": 10.0, "iterations": 15},
-    random=True,
-)

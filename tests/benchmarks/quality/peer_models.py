@@ -1,16 +1,19 @@
-"""Models that other projects publish, trained by their own code in an environment of its own: RecBole's LightGCN and KGIN."""
+"""Models that other projects publish, trained by their own code in environments of their own: implicit, RecTools, RecBole."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from kgrecall.graph.knowledge import item_knowledge
 from kgrecall.types import FloatArray, IntArray
+from tests.benchmarks.quality.neighbourhood import matrix_of
 from tests.benchmarks.quality.peers import run_peer
 from tests.benchmarks.quality.systems import Fitted, Params, Problem, System, fitted_by_score
 
@@ -19,9 +22,10 @@ def fit_recbole(problem: Problem, params: Params, seed: int) -> Fitted:
     """A RecBole model whose score is the inner product of what its ``forward`` returns."""
     train = problem.train
     head, relation, tail = _triples(problem) if params["model"] != "LightGCN" else (np.zeros(0, np.int64),) * 3
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         np.savez(
-            Path(folder, "events.npz"),
+            folder / "events.npz",
             user=train.user_pos,
             item=train.item_pos,
             head=head,
@@ -30,9 +34,40 @@ def fit_recbole(problem: Problem, params: Params, seed: int) -> Fitted:
             num_users=train.num_users,
             num_items=train.num_items,
         )
-        Path(folder, "params.json").write_text(json.dumps({**params, "seed": seed}))
-        run_peer("recbole_models", Path(folder))
-        users, items = np.load(Path(folder, "users.npy")), np.load(Path(folder, "items.npy"))
+        return _by_factors("recbole_models", problem, params, seed, folder)
+
+
+def fit_implicit(model: str, problem: Problem, params: Params, seed: int) -> Fitted:
+    """iALS, confidence alpha where there is an event, else 1 (Hu, Koren & Volinsky, ICDM 2008), or BPR (Rendle et al., UAI
+    2009)."""
+    with tempfile.TemporaryDirectory() as folder:
+        _write_matrix(problem, Path(folder))
+        return _by_factors("implicit_models", problem, {"model": model, **params}, seed, Path(folder))
+
+
+def fit_rectools(model: str, problem: Problem, params: Params, seed: int) -> Fitted:
+    """A similarity of items; a user's score is the sum over the history."""
+    with tempfile.TemporaryDirectory() as folder:
+        _write_matrix(problem, Path(folder))
+        _run("rectools_models", Path(folder), {"model": model, **params}, seed)
+        weights = np.load(Path(folder, "weights.npy"))
+    matrix = matrix_of(problem.train)
+    return fitted_by_score(problem, lambda users: np.asarray(matrix[users] @ weights), weights.nbytes)
+
+
+def _write_matrix(problem: Problem, folder: Path) -> None:
+    sparse.save_npz(folder / "matrix.npz", sparse.csr_matrix(matrix_of(problem.train)), compressed=False)
+
+
+def _run(peer: str, folder: Path, params: Params, seed: int) -> None:
+    (folder / "params.json").write_text(json.dumps({**params, "seed": seed}))
+    run_peer(peer, folder)
+
+
+def _by_factors(peer: str, problem: Problem, params: Params, seed: int, folder: Path) -> Fitted:
+    """Scores are inner products of what the peer writes."""
+    _run(peer, folder, params, seed)
+    users, items = np.load(folder / "users.npy"), np.load(folder / "items.npy")
 
     def score(user_pos: IntArray) -> FloatArray:
         return users[user_pos] @ items.T
@@ -68,3 +103,47 @@ def _recbole(model: str, **start: Any) -> System:
 
 LIGHTGCN = _recbole("LightGCN", embedding_size=64, n_layers=2, reg_weight=1e-5, train_batch_size=4096)
 KGIN = _recbole("KGIN", embedding_size=64, context_hops=2, reg_weight=1e-5, train_batch_size=4096)
+KGAT = _recbole(
+    "KGAT", embedding_size=64, kg_embedding_size=64, layers=[64, 32], mess_dropout=0.1, reg_weight=1e-5, train_batch_size=4096
+)
+IALS = System(
+    "iALS (implicit)",
+    partial(fit_implicit, "iALS"),
+    lambda trial: {
+        "factors": trial.suggest_int("factors", 16, 256, log=True),
+        "regularization": trial.suggest_float("regularization", 1e-3, 100.0, log=True),
+        "alpha": trial.suggest_float("alpha", 1.0, 100.0, log=True),
+        "iterations": trial.suggest_int("iterations", 5, 30),
+    },
+    {"factors": 64, "regularization": 1.0, "alpha": 10.0, "iterations": 15},
+    random=True,
+)
+BPR = System(
+    "BPR (implicit)",
+    partial(fit_implicit, "BPR"),
+    lambda trial: {
+        "factors": trial.suggest_int("factors", 16, 256, log=True),
+        "regularization": trial.suggest_float("regularization", 1e-4, 0.1, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 0.3, log=True),
+        "iterations": trial.suggest_int("iterations", 50, 500, log=True),
+    },
+    {"factors": 64, "regularization": 0.01, "learning_rate": 0.05, "iterations": 100},
+    random=True,
+)
+RECTOOLS_EASE = System(
+    "EASE (RecTools)",
+    partial(fit_rectools, "EASE"),
+    lambda trial: {
+        "regularization": trial.suggest_float("regularization", 1.0, 10_000.0, log=True),
+    },
+    {"regularization": 500.0},
+)
+RECTOOLS_ITEM_KNN = System(
+    "item-kNN (RecTools)",
+    partial(fit_rectools, "item-kNN"),
+    lambda trial: {
+        "similarity": trial.suggest_categorical("similarity", ["BM25", "cosine", "TF-IDF"]),
+        "k": trial.suggest_int("k", 20, 1000, log=True),
+    },
+    {"similarity": "TF-IDF", "k": 50},
+)

@@ -1,4 +1,4 @@
-"""LightGCN, KGIN and others by RecBole: reads events.npz and params.json from a folder, writes users.npy and items.npy.
+"""LightGCN, KGAT, KGIN and others by RecBole: reads events.npz and params.json from a folder, writes users.npy and items.npy.
 
 ``events.npz``: ``user``, ``item`` (n,) of the events; ``head``, ``relation``, ``tail`` (m,) of the graph, whose first
 ``num_items`` entities are the items. The rows of the answer are positions; users and items without events have zero rows.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import sparse
 
 torch.set_num_threads(1)
 
@@ -22,7 +23,29 @@ def scatter_mean(src, index, dim=0, dim_size=None):
     return total / count.clamp(min=1).unsqueeze(1)
 
 
+class Edges:
+    """What KGAT takes from a graph of dgl, which has no wheels for this torch: the adjacency of some edges."""
+
+    def __init__(self, ends):
+        self.source, self.target = (part.numpy() for part in ends)
+        self.size, self.edata = int(max(self.source.max(), self.target.max())) + 1, {}
+
+    def filter_edges(self, chosen):
+        return np.flatnonzero(chosen(types.SimpleNamespace(data=self.edata)).numpy())
+
+    def adjacency_matrix(self, transpose=False, scipy_fmt="coo"):
+        cells = (np.ones(len(self.source)), (self.source, self.target))
+        return sparse.coo_matrix(cells, shape=(self.size, self.size))
+
+
+def edge_subgraph(edges, rows, preserve_nodes=True):
+    part = Edges((torch.as_tensor(edges.source[rows]), torch.as_tensor(edges.target[rows])))
+    part.size = edges.size
+    return part
+
+
 sys.modules["torch_scatter"] = types.SimpleNamespace(scatter_mean=scatter_mean)
+sys.modules["dgl"] = types.SimpleNamespace(graph=Edges, edge_subgraph=edge_subgraph)
 
 from recbole.config import Config  # noqa: E402
 from recbole.data import create_dataset, data_preparation  # noqa: E402

@@ -1,4 +1,4 @@
-"""iALS by ``implicit``: reads matrix.npz and params.json from a folder, writes users.npy and items.npy."""
+"""iALS and BPR by ``implicit``: reads matrix.npz and params.json from a folder, writes users.npy and items.npy."""
 
 import json
 import sys
@@ -6,17 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
+from implicit.cpu.bpr import BayesianPersonalizedRanking
 from scipy import sparse
+
+MODELS = {"iALS": AlternatingLeastSquares, "BPR": BayesianPersonalizedRanking}
 
 folder = Path(sys.argv[1])
 params = json.loads((folder / "params.json").read_text())
-model = AlternatingLeastSquares(
-    factors=params["factors"],
-    regularization=params["regularization"],
-    alpha=params["alpha"],
-    iterations=params["iterations"],
-    random_state=params["seed"],
-)
+settings = {name: value for name, value in params.items() if name not in {"model", "seed"}}
+model = MODELS[params["model"]](random_state=params["seed"], num_threads=1, **settings)
 model.fit(sparse.load_npz(folder / "matrix.npz"), show_progress=False)
 np.save(folder / "users.npy", np.asarray(model.user_factors, np.float32))
 np.save(folder / "items.npy", np.asarray(model.item_factors, np.float32))
