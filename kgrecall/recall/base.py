@@ -13,8 +13,17 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrecall.errors import ShapeError, Shown
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
+_DTYPES = {
+    "user_pos": np.dtype(np.int64),
+    "history_indptr": np.dtype(np.int64),
+    "history_pos": np.dtype(np.int32),
+    "history_weight": np.dtype(np.float32),
+    "exclude_indptr": np.dtype(np.int64),
+    "exclude_pos": np.dtype(np.int32),
+}
 Signal = Literal["friends", "traits", "moment"]
 """A part of a query that channels of its own answer."""
 
@@ -53,6 +62,9 @@ class QueryBatch:
     ``traits`` (codes of user attributes) and ``moment`` (codes of the context) are None where no query of the batch has any;
     only channels of their own read them. ``alike`` bool (q,), or None for nowhere: the query asks what is like an item,
     not what somebody will choose.
+
+    Raises:
+        ShapeError: an array of another dtype, or bounds and values that do not go together.
     """
 
     num_items: int
@@ -69,6 +81,29 @@ class QueryBatch:
     traits: Ragged | None = None
     moment: Ragged | None = None
     alike: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        for name, dtype in _DTYPES.items():
+            array = getattr(self, name)
+            if array.dtype != dtype:
+                raise ShapeError(
+                    f"QueryBatch.{name}",
+                    expected=str(dtype),
+                    got=Shown(array.dtype),
+                    remedy=f"Convert with .astype(np.{dtype}).",
+                )
+        self._check_bounds("history", self.history_indptr, len(self.history_pos), len(self.history_weight))
+        self._check_bounds("exclude", self.exclude_indptr, len(self.exclude_pos), len(self.exclude_pos))
+
+    def _check_bounds(self, what: str, indptr: IntArray, positions: int, weights: int) -> None:
+        """Compiled loops read as far as the bounds say."""
+        if len(indptr) != len(self) + 1 or not indptr[-1] == positions == weights:
+            raise ShapeError(
+                f"QueryBatch.{what}_indptr",
+                expected=f"{len(self) + 1} bounds that end at the number of positions, and as many weights",
+                got=Shown(f"{len(indptr)} bounds to {indptr[-1:].tolist()}, {positions} positions, {weights} weights"),
+                remedy="Row i is what stands between the bounds i and i + 1.",
+            )
 
     def __len__(self) -> int:
         return len(self.user_pos)
