@@ -33,3 +33,16 @@ def bpr(scores: Tensor, row: Tensor, column: Tensor, negative: Tensor) -> Tensor
     Shapes: scores (q, m); row, column, negative int64 (p,): one negative column for each target -> scalar.
     """
     return functional.softplus(scores[row, negative] - scores[row, column]).mean()
+
+
+def next_items(own: Tensor, share: Tensor, negative: Tensor, rarity: Tensor) -> Tensor:
+    """Mean over places of ``log(sum_t w_t exp(s_t) + sum_j exp(s_j + r_j)) - sum_t w_t s_t``.
+
+    One normaliser serves all items that are right at a place, which count as one between them; ``r`` as in
+    :func:`sampled_softmax`. Shapes: own (p, n), scores of items of the place's window; share (p, n), how much each is right,
+    in no scale, with a sum above 0; negative (p, m), rarity (m,) -> scalar.
+    """
+    share = share / share.sum(dim=1, keepdim=True)
+    right = torch.logsumexp(own + share.clamp_min(1e-30).log(), dim=1)
+    normaliser = torch.logaddexp(torch.logsumexp(negative + rarity, dim=1), right)
+    return (normaliser - (share * own).sum(dim=1)).mean()

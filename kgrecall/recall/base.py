@@ -55,8 +55,9 @@ class QueryBatch:
 
     Shapes: ``user_pos`` int64 (q,), -1 for a user that is not in the graph; the history of query i is
     ``history_pos[history_indptr[i]:history_indptr[i + 1]]`` (int32 item positions, oldest first) beside
-    ``history_weight`` (float32 >= 0; what weighs 0 does not count); ``exclude_pos`` by ``exclude_indptr`` in the same way:
-    items never to be returned for query i (seen, excluded), ascending; ``mask`` bool (num_items,) or None: items that may be
+    ``history_weight`` (float32 >= 0; what weighs 0 does not count) and ``history_time`` (int64 ms, MISSING_TIME where not
+    known; or None); ``exclude_pos`` by ``exclude_indptr`` in the same way: items never to be returned for query i (seen,
+    excluded), ascending; ``mask`` bool (num_items,) or None: items that may be
     returned for any query of the batch; ``text`` float32 (q, text_dim) or None: encoded query texts, a zero row where a query
     has none; ``words`` (q,) or None: those texts as they were typed, "" where a query has none. ``friends`` (user positions),
     ``traits`` (codes of user attributes) and ``moment`` (codes of the context) are None where no query of the batch has any;
@@ -81,6 +82,7 @@ class QueryBatch:
     traits: Ragged | None = None
     moment: Ragged | None = None
     alike: BoolArray | None = None
+    history_time: IntArray | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in _DTYPES.items():
@@ -134,6 +136,7 @@ class QueryBatch:
             traits=None if self.traits is None else self.traits.rows(start, stop),
             moment=None if self.moment is None else self.moment.rows(start, stop),
             alike=None if self.alike is None else self.alike[start:stop],
+            history_time=None if self.history_time is None else self.history_time[h],
         )
 
 

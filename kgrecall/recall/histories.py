@@ -16,13 +16,15 @@ from kgrecall.types import FloatArray, IntArray, Interactions, PosArray
 class Histories:
     """CSR rows of distinct items per user, oldest first.
 
-    Shapes: ``indptr`` int64 (num_users + 1,), ``item_pos`` int32 (n,), ``weight`` float32 (n,) > 0; may be memory-mapped.
+    Shapes: ``indptr`` int64 (num_users + 1,), ``item_pos`` int32 (n,), ``weight`` float32 (n,) > 0, ``time`` int64 ms (n,) or
+    None without times; may be memory-mapped.
     """
 
     indptr: IntArray
     item_pos: PosArray
     weight: FloatArray
     num_items: int
+    time: IntArray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.item_pos)
@@ -53,7 +55,8 @@ class Histories:
         weight = {"binary": np.ones(len(kept)), "log": np.log1p(by_event), "raw": by_event}[values]
         counts = np.bincount(users[kept], minlength=interactions.num_users)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(indptr, items[kept].astype(np.int32), weight.astype(np.float32), interactions.num_items)
+        latest = None if interactions.time is None else time[order][kept]
+        return cls(indptr, items[kept].astype(np.int32), weight.astype(np.float32), interactions.num_items, latest)
 
     @property
     def num_users(self) -> int:
@@ -63,6 +66,12 @@ class Histories:
         """Items (oldest first) and weights of one user, as plain views."""
         part = slice(int(self.indptr[user_pos]), int(self.indptr[user_pos + 1]))
         return np.asarray(self.item_pos[part]), np.asarray(self.weight[part])
+
+    def times(self, user_pos: int) -> IntArray | None:
+        """When one user chose each item of :meth:`row`, as a plain view."""
+        if self.time is None:
+            return None
+        return np.asarray(self.time[int(self.indptr[user_pos]) : int(self.indptr[user_pos + 1])])
 
     def incidence(self) -> sp.csr_array[Any, tuple[int, int]]:
         """Who chose what: float32 (num_users, num_items), 1 per pair, rows in the order of the histories."""

@@ -9,6 +9,7 @@ from itertools import accumulate
 import numpy as np
 
 from kgrecall.errors import ShapeError, UnknownId
+from kgrecall.graph.adjacency import MISSING_TIME
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.query import Seen
 from kgrecall.recall.audience import Audience
@@ -27,9 +28,9 @@ _NO_WEIGHTS = np.zeros(0, np.float32)
 class Request:
     """One query in positions.
 
-    ``user_pos`` is -1 unless the stored user itself is asked about; ``history`` is what channels start from; ``exclude`` are
-    distinct items never returned; ``known`` says that the history is a stored user's. ``friends``, ``traits`` and ``moment``
-    are those of :class:`~kgrecall.recall.base.QueryBatch`.
+    ``user_pos`` is -1 unless the stored user itself is asked about; ``history`` is what channels start from, ``times`` when it
+    was, where that is known; ``exclude`` are distinct items never returned; ``known`` says that the history is a stored user's.
+    ``friends``, ``traits`` and ``moment`` are those of :class:`~kgrecall.recall.base.QueryBatch`.
     """
 
     query: Query
@@ -42,6 +43,7 @@ class Request:
     friends: PosArray
     traits: PosArray
     moment: PosArray
+    times: IntArray | None = None
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -93,7 +95,9 @@ class Resolver:
             item = self._items_position(query.item_id)
             items, weights = led_by(item, items, weights)
             excluded.append(items[-1:])
-        items, weights = self._newest(items, weights, notes)
+        if pooled_start or query.item_id is not None:
+            times = None
+        items, weights, times = self._newest(items, weights, times, notes)
         return Request(
             query,
             user_pos if stored else -1,
@@ -105,6 +109,7 @@ class Resolver:
             traits=self._audience.traits_of(query, user_pos if not len(own) else -1, notes),
             moment=self._audience.moment_of(query, notes),
             notes=tuple(notes),
+            times=times,
         )
 
     def _of_user(self, query: Query, user_pos: int) -> Request:
@@ -112,15 +117,18 @@ class Resolver:
         notes: list[str] = []
         own, weights = self._histories.row(user_pos)
         traits = _NO_ITEMS if len(own) else self._audience.stored_traits(user_pos)
-        items, weights = self._newest(own, weights, notes)
+        items, weights, times = self._newest(own, weights, self._histories.times(user_pos), notes)
         seen, known = np.sort(own), len(own) > 0
-        return Request(query, user_pos, items, weights, seen, known, tuple(notes), _NO_ITEMS, traits, _NO_ITEMS)
+        return Request(query, user_pos, items, weights, seen, known, tuple(notes), _NO_ITEMS, traits, _NO_ITEMS, times)
 
-    def _newest(self, items: PosArray, weights: FloatArray, notes: list[str]) -> tuple[PosArray, FloatArray]:
+    def _newest(
+        self, items: PosArray, weights: FloatArray, times: IntArray | None, notes: list[str]
+    ) -> tuple[PosArray, FloatArray, IntArray | None]:
         if len(items) <= self._max_history:
-            return items, weights
+            return items, weights, times
         notes.append(f"Only the newest {self._max_history} of {len(items)} history items were used.")
-        return items[-self._max_history :], weights[-self._max_history :]
+        newest = slice(-self._max_history, None)
+        return items[newest], weights[newest], None if times is None else times[newest]
 
     def _user(self, query: Query, notes: list[str]) -> int:
         if query.user_id is None:
@@ -144,7 +152,9 @@ class Resolver:
     def _own_history(self, query: Query, user_pos: int, notes: list[str]) -> tuple[PosArray, FloatArray, IntArray | None]:
         if query.history is not None:
             return given_history(query, self._items, notes)
-        return (*self._histories.row(user_pos), None) if user_pos >= 0 else (_NO_ITEMS, _NO_WEIGHTS, None)
+        if user_pos < 0:
+            return _NO_ITEMS, _NO_WEIGHTS, None
+        return *self._histories.row(user_pos), self._histories.times(user_pos)
 
     def _friends(self, query: Query, notes: list[str]) -> PosArray:
         if query.friends is None:
@@ -208,6 +218,7 @@ def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None
         traits=_ragged([r.traits for r in requests]) if signals else None,
         moment=_ragged([r.moment for r in requests]) if signals else None,
         alike=np.array([r.query.item_id is not None for r in requests], np.bool_) if alike else None,
+        history_time=_times(requests),
     )
 
 
@@ -235,7 +246,26 @@ def batch_of_users(user_pos: np.ndarray[tuple[int], np.dtype[np.int64]], histori
         history_weight=np.concatenate([weights[-max_history:] for _, weights in rows]) if rows else _NO_WEIGHTS,
         exclude_indptr=_indptr([len(items) for items in seen]),
         exclude_pos=_joined(seen),
+        history_time=_stored_times(user_pos, histories, max_history),
     )
+
+
+def _stored_times(user_pos: IntArray, histories: Histories, max_history: int) -> IntArray | None:
+    if histories.time is None:
+        return None
+    rows = (histories.indptr[user_pos], histories.indptr[user_pos + 1])
+    parts = [histories.time[max(start, stop - max_history) : stop] for start, stop in zip(*rows, strict=True)]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def _times(requests: Sequence[Request]) -> IntArray | None:
+    """When the histories were, end to end; None where no request knows."""
+    if len(requests) == 1:
+        return requests[0].times
+    if all(r.times is None for r in requests):
+        return None
+    parts = [np.full(len(r.history), MISSING_TIME) if r.times is None else r.times for r in requests]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 def _ragged(rows: Sequence[PosArray]) -> Ragged | None:

@@ -19,6 +19,7 @@ def repeated(query: QueryBatch, times: int) -> QueryBatch:
         history_indptr=np.arange(times + 1, dtype=np.int64) * n,
         history_pos=np.tile(query.history_pos, times),
         history_weight=np.tile(query.history_weight, times),
+        history_time=None if query.history_time is None else np.tile(query.history_time, times),
         exclude_indptr=np.arange(times + 1, dtype=np.int64) * m,
         exclude_pos=np.tile(query.exclude_pos, times),
         text=None if query.text is None else np.repeat(query.text, times, axis=0),
@@ -47,6 +48,7 @@ def without_items(query: QueryBatch, left_out: list[PosArray]) -> QueryBatch:
         history_indptr=np.cumsum([0, *(int(k.sum()) for k in kept)], dtype=np.int64),
         history_pos=every.history_pos[keep],
         history_weight=every.history_weight[keep],
+        history_time=None if every.history_time is None else every.history_time[keep],
     )
 
 

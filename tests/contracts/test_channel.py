@@ -17,11 +17,13 @@ from kgrecall.graph.pagerank import JointGraph
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.index.base import ExactIndex
+from kgrecall.recall.attention import AttentionChannel
 from kgrecall.recall.attributes import AttributesChannel, AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Channel, Evidence, QueryBatch
 from kgrecall.recall.ease import EaseConfig, build_ease
 from kgrecall.recall.factors import FactorsConfig, build_factors
 from kgrecall.recall.folded import FactorsChannel
+from kgrecall.recall.history_encoder import EncoderLayer, HistoryEncoder
 from kgrecall.recall.item_graph import build_item_graph
 from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
 from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
@@ -133,6 +135,48 @@ def _factors(events: Interactions) -> Case:
         return np.where(served, q @ np.linalg.solve(normal, weights @ q[history]), -np.inf)
 
     return Case(FactorsChannel(ExactIndex(factors.items), factors), score)
+
+
+def _attention(rng: np.random.Generator) -> Case:
+    """One head at a time, event by event, in float64."""
+    d, heads, length = 6, 2, 5
+    items = normalised(rng.standard_normal((NUM_ITEMS, d)).astype(np.float32))
+    shapes = {"ask": (d, d), "ask_bias": (d,), "key": (d, d), "value": (d, d), "out": (d, d), "distance": (heads, length)}
+    shapes |= {"keep": (1,), "up": (d, 4), "up_bias": (4,), "down": (4, d), "down_bias": (d,)}
+    layers = tuple(
+        EncoderLayer(**{name: (0.4 * rng.standard_normal(shape)).astype(np.float32) for name, shape in shapes.items()})
+        for _ in range(2)
+    )
+    inputs, none = rng.standard_normal((NUM_ITEMS, d)).astype(np.float32), np.zeros((0, d), np.float32)
+    encoder = HistoryEncoder(layers, inputs, np.zeros((1, d), np.float32), none)
+
+    def level(x: np.ndarray) -> np.ndarray:
+        return np.asarray((x - x.mean()) / np.sqrt(x.var() + 1e-5))
+
+    def step(layer: EncoderLayer, x: list[np.ndarray], weights: np.ndarray, i: int) -> np.ndarray:
+        heard = []
+        for head in range(heads):
+            part = slice(head * d // heads, (head + 1) * d // heads)
+            ask = (level(x[i]) @ layer.ask + layer.ask_bias)[part]
+            logits = [
+                ask @ (level(x[j]) @ layer.key)[part] * (d / heads) ** -0.5 + layer.distance[head, i - j] for j in range(i + 1)
+            ]
+            odds = weights[: i + 1] * np.exp(logits - np.max(logits))
+            heard.append(odds / (odds.sum() or 1) @ (np.array(x[: i + 1]) @ layer.value)[:, part])
+        y = layer.keep * x[i] + np.concatenate(heard) @ layer.out
+        return np.asarray(y + np.maximum(level(y) @ layer.up + layer.up_bias, 0) @ layer.down + layer.down_bias)
+
+    def score(user: int, history: np.ndarray, weights: np.ndarray, text: np.ndarray | None) -> np.ndarray:
+        history, weights = history[-length:], weights[-length:]
+        if not (weights > 0).any():
+            return np.full(NUM_ITEMS, -np.inf)
+        newest = int(np.flatnonzero(weights > 0)[-1])
+        x = list(inputs[history].astype(np.float64))
+        for layer in layers:
+            x = [step(layer, x, weights, i) for i in range(len(x))]
+        return np.asarray(items @ (x[newest] / np.linalg.norm(x[newest])))
+
+    return Case(AttentionChannel(ExactIndex(items), items, encoder), score)
 
 
 def _trending(events: Interactions) -> Case:
@@ -286,6 +330,7 @@ def _cases() -> dict[str, Case]:
         "neighbors": _neighbors(events, incidences),
         "pagerank": _pagerank(events, incidences),
         "vector": _vector(rng),
+        "attention": _attention(rng),
         "text": _text(rng),
         "popularity": _popularity(events),
     }
@@ -415,8 +460,8 @@ def test_removing_the_named_evidence_lowers_the_score(name: str, queries: QueryB
     hits = channel.recall(query, NUM_ITEMS)
     for item, score in zip(hits.positions[0].tolist(), hits.scores[0].tolist(), strict=True):
         reasons = channel.evidence(query, item, limit=1) if item >= 0 else []
-        # a trained vector may say more than its history, and walks of more than two steps are not named
-        assert reasons or item < 0 or name in ("vector", "text", "pagerank")
+        # a trained vector may say more than its history, a score may be no better than none, walks of more steps are not named
+        assert reasons or item < 0 or name in ("vector", "attention", "text", "pagerank")
         if reasons:
             left = channel.recall(_without(name, query, reasons[0]), NUM_ITEMS)
             after = left.scores[0][left.positions[0] == item].tolist() or [0.0]

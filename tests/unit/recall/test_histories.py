@@ -21,6 +21,7 @@ def test_items_stand_once_in_the_order_of_their_latest_event() -> None:
     assert histories.row(1)[0].tolist() == [0, 2]
     assert histories.row(2)[0].tolist() == []
     assert histories.num_users == 3
+    assert [times.tolist() for user in range(3) if (times := histories.times(user)) is not None] == [[40, 50], [20, 30], []]
 
 
 @pytest.mark.parametrize(("values", "expected"), [("binary", [1, 1]), ("raw", [3, 5]), ("log", [np.log1p(3), np.log1p(5)])])
@@ -34,6 +35,7 @@ def test_without_times_the_order_of_the_events_counts() -> None:
     untimed = Interactions(plain.user_pos, plain.item_pos, plain.weight, None, 3, 5)
     assert Histories.of(untimed).row(1)[0].tolist() == [0, 2]
     assert Histories.of(untimed).row(0)[0].tolist() == [1, 3]
+    assert Histories.of(untimed).times(0) is None
 
 
 def test_popularity_counts_users() -> None:
