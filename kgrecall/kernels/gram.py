@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import types
 
 from kgrecall.kernels.jit import entry, given, written
-from kgrecall.kernels.sums import check
+from kgrecall.kernels.rows import check
 from kgrecall.types import FloatArray, IntArray, PosArray
 
 

@@ -7,7 +7,8 @@ from numba import types
 from numpy.typing import NDArray
 
 from kgrecall.kernels.jit import entry, given, inner, written
-from kgrecall.kernels.sums import check, write_best
+from kgrecall.kernels.rows import check
+from kgrecall.kernels.sums import write_best
 from kgrecall.types import FloatArray, IntArray, PosArray
 
 

@@ -14,8 +14,10 @@ from numba.extending import intrinsic as numba_intrinsic
 
 TILE = 32
 """Vectors that lie side by side in a tile."""
+SIDE_BY_SIDE = 32
+"""Numbers of 4 bytes that are copied, or filled, at a time."""
 _LANES = 16
-_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_I16, _I32, _I64, _F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _SUMS, _PAIRS, _PRODUCTS = ir.VectorType(_I32, _LANES), ir.VectorType(_I16, 2 * _LANES), ir.VectorType(_I32, 2 * _LANES)
 
 
@@ -118,6 +120,35 @@ def fetch(context: Any, array: Any, place: Any) -> Any:
         return target.get_dummy_value()
 
     return types.void(array, types.int64), write
+
+
+@intrinsic
+def copy_side_by_side(context: Any, source: Any, start: Any, target: Any, place: Any) -> Any:
+    """``copy_side_by_side(source, start, target, place)``: ``SIDE_BY_SIDE`` int32 at once."""
+
+    def write(made_for: Any, builder: Any, made: Any, values: Any) -> Any:
+        given, taken = (made_for.make_array(made.args[i])(made_for, builder, values[i]).data for i in (0, 2))
+        kind = ir.VectorType(_I32, SIDE_BY_SIDE).as_pointer()
+        held = builder.load(builder.bitcast(builder.gep(given, [values[1]]), kind), align=4)
+        builder.store(held, builder.bitcast(builder.gep(taken, [values[3]]), kind), align=4)
+        return made_for.get_dummy_value()
+
+    return types.void(source, types.int64, target, types.int64), write
+
+
+@intrinsic
+def fill_side_by_side(context: Any, target: Any, place: Any, value: Any) -> Any:
+    """``fill_side_by_side(target, place, value)``: one float32 to ``SIDE_BY_SIDE`` places."""
+
+    def write(made_for: Any, builder: Any, made: Any, values: Any) -> Any:
+        taken, kind = made_for.make_array(made.args[0])(made_for, builder, values[0]).data, ir.VectorType(_F32, SIDE_BY_SIDE)
+        nothing = ir.Constant(kind, ir.Undefined)
+        one = builder.insert_element(nothing, values[2], _I32(0))
+        every = builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_I32, SIDE_BY_SIDE), [0] * SIDE_BY_SIDE))
+        builder.store(every, builder.bitcast(builder.gep(taken, [values[1]]), kind.as_pointer()), align=4)
+        return made_for.get_dummy_value()
+
+    return types.void(target, types.int64, types.float32), write
 
 
 @intrinsic

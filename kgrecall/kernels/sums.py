@@ -10,16 +10,12 @@ from numba import types
 from numpy.typing import NDArray
 
 from kgrecall.kernels.jit import entry, given, inner, written
-from kgrecall.kernels.machine import fetch
+from kgrecall.kernels.rows import Sums, add_rows, add_rows_noting, check, count_entries
 from kgrecall.kernels.selection import best_keys, best_positive, key_of, order_of
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
-Sums = NDArray[np.float64]
 _WHOLE = 5
 """All columns are looked at, not the ones reached, while there are at most so many times the entries."""
-_LONG, _MANY = 64, 24
-_LINE = 16
-"""Numbers of 4 bytes that arrive together."""
 
 
 @inner
@@ -55,88 +51,6 @@ def best_sums(
         n = add_rows_noting(indptr, indices, values, rows, weights, sums, touched)
         sums[drop] = 0
         _take_best_touched(sums, touched, n, factor, mask, counts, positions, scores)
-
-
-@inner
-def add_rows(indptr: IntArray, indices: PosArray, values: FloatArray, rows: PosArray, weights: FloatArray, sums: Sums) -> None:
-    """``sums += sum_r weights[r] * matrix[rows[r]]``; ``values`` of length 0 stand for ones."""
-    ones, ahead = len(values) == 0, _rows_ahead(count_entries(indptr, rows), len(rows))
-    columns = indices.view(np.uint32)  # numbers that cannot be negative save a third of the time
-    for r in range(len(rows)):
-        _fetch(indptr, indices, values, rows, r, ahead)
-        weight = weights[r]
-        first, last = np.uint64(indptr[rows[r]]), np.uint64(indptr[rows[r] + 1])
-        if ones:
-            for place in range(first, last):
-                sums[columns[place]] += weight
-        else:
-            for place in range(first, last):
-                sums[columns[place]] += weight * values[place]
-
-
-@inner
-def add_rows_noting(
-    indptr: IntArray,
-    indices: PosArray,
-    values: FloatArray,
-    rows: PosArray,
-    weights: FloatArray,
-    sums: Sums,
-    touched: PosArray,
-) -> int:
-    """As :func:`add_rows`; every column whose sum left 0 is written to ``touched``.
-
-    Returns how many were written; one stands twice when its sum was 0 in between.
-    """
-    ones, ahead = len(values) == 0, _rows_ahead(count_entries(indptr, rows), len(rows))
-    columns, n = indices.view(np.uint32), np.uint64(0)
-    for r in range(len(rows)):
-        _fetch(indptr, indices, values, rows, r, ahead)
-        weight = weights[r]
-        for place in range(np.uint64(indptr[rows[r]]), np.uint64(indptr[rows[r] + 1])):
-            column = columns[place]
-            before = sums[column]
-            touched[n] = column  # without a branch, which the processor could not predict
-            n += np.uint64(before == 0)
-            sums[column] = before + (weight if ones else weight * values[place])
-    return int(n)
-
-
-@inner
-def _rows_ahead(entries: int, num_rows: int) -> int:
-    """For how many rows memory is asked before they are read: some hundred entries."""
-    return 1 if entries >= _LONG * num_rows else _MANY
-
-
-@inner
-def _fetch(indptr: IntArray, indices: PosArray, values: FloatArray, rows: PosArray, r: int, ahead: int) -> None:
-    """Ask for the beginning of a row that comes soon: what rows keep apart in memory then arrives together."""
-    if r + 2 * ahead < len(rows):
-        fetch(indptr, np.int64(rows[r + 2 * ahead]))
-    if r + ahead < len(rows):
-        soon = indptr[rows[r + ahead]]
-        fetch(indices, soon)
-        fetch(indices, soon + _LINE)
-        if len(values):
-            fetch(values, soon)
-            fetch(values, soon + _LINE)
-
-
-@inner
-def count_entries(indptr: IntArray, rows: PosArray) -> int:
-    """Stored entries of these rows, each as often as it stands there."""
-    n = 0
-    for r in range(len(rows)):
-        n += int(indptr[rows[r] + 1] - indptr[rows[r]])
-    return n
-
-
-@inner
-def check(positions: PosArray, limit: int) -> None:
-    """Raises IndexError unless all positions lie in 0 .. limit - 1: a loop must not read beside an array."""
-    for i in range(len(positions)):
-        if not 0 <= positions[i] < limit:
-            raise IndexError("a position is out of range: use positions of the graph that the channel was built from")
 
 
 @inner

@@ -7,8 +7,9 @@ from numba import types
 from numpy.typing import NDArray
 
 from kgrecall.kernels.jit import entry, given, inner, written
+from kgrecall.kernels.rows import Sums, add_rows_noting, check, count_entries
 from kgrecall.kernels.selection import key_of, nth_key
-from kgrecall.kernels.sums import Sums, add_rows_noting, best_sums, check, count_entries
+from kgrecall.kernels.sums import best_sums
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 

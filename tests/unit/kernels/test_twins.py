@@ -69,6 +69,20 @@ def test_sums_of_rows(seed: int, share: float) -> None:
     _same_hits(*_both(lambda: rows.best_hits(batch, batch.history_weight, 50, factor=factor)))
 
 
+@pytest.mark.parametrize("mean", [3, 14, 33, 60])
+def test_sums_of_many_short_rows_of_ones(mean: int) -> None:
+    """Rows of no entry and of twice the mean, more entries than are laid out at a time, the matrix's last row among them."""
+    rng = np.random.default_rng(mean)
+    lengths = np.append(rng.integers(0, 2 * mean, 2000), 2 * mean)
+    columns = np.concatenate([np.sort(rng.choice(NUM_ITEMS, n, replace=False)) for n in lengths])
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    matrix = csr_array((np.ones(len(columns), np.float32), columns, indptr), shape=(len(lengths), NUM_ITEMS))
+    asked = np.append(rng.permutation(2000)[:1500], 2000).astype(np.int32)
+    weights, bounds = rng.random(len(asked), np.float32), np.array([0, len(asked)])
+    batch = QueryBatch(NUM_ITEMS, np.array([-1]), bounds, asked, weights, np.array([0, 1]), np.array([5], np.int32))
+    _same_hits(*_both(lambda: SparseRows(matrix).best_hits(batch, weights, 90)))
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("beam", [3, 1000])
 def test_walks(seed: int, beam: int) -> None:
