@@ -13,7 +13,7 @@ from kgrecall.types import IntArray
 
 
 def compare(
-    rows: Iterable[Row],
+    edges: Iterable[tuple[int, Sequence[Row]]],
     spec: EdgeTypeSpec,
     ends: tuple[Sequence[int], Sequence[int]],
     numbers: Sequence[int],
@@ -24,7 +24,7 @@ def compare(
     Two nulls are the same. A record that is older than its edge (by the relation's time property) does not change it.
 
     Args:
-        rows: position of a source, internal numbers of the targets of its edges, one list per property of ``columns``.
+        edges: position of a source, and of each of its edges the target's internal number and every property of ``columns``.
         ends: per record, positions of its source and its target.
         numbers: internal number of each target; -1 for an absent one.
         columns: property -> value per record; distinct records differ in their ends or in the key of the relation.
@@ -42,9 +42,8 @@ def compare(
         for k, (s, t, record) in enumerate(zip(sources, targets, records, strict=True))
     }
     found, changed = set(), set()
-    for j, far, *lists in rows:
-        stored = list(zip(*lists, strict=True)) if lists else [()] * len(far)
-        for number, edge in zip(far, stored, strict=True):
+    for j, stored in edges:
+        for number, *edge in stored:
             k = wanted.get((j, number, *(_plain(edge[i]) for i in keys)))
             if k is None:
                 continue

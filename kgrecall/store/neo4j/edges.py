@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +14,16 @@ from kgrecall.schema import EdgeTypeSpec
 from kgrecall.store.base import WriteStats
 from kgrecall.store.neo4j import statements as cypher
 from kgrecall.store.neo4j.compare import compare
-from kgrecall.store.neo4j.connection import Run
+from kgrecall.store.neo4j.connection import Row, Run
 from kgrecall.store.neo4j.values import id_list, parameters
 from kgrecall.types import IntArray
 
-_CROWDED = 8
-"""A source with so many times more edges than records is not read as a whole; each of its records is looked up."""
+_CROWDED = 32
+"""A source with so many times more edges than records is not read; each of its records is looked up."""
+_LISTED = 100
+"""The records of a source up to which the server compares every edge's target with theirs; beyond, it returns all edges."""
+_CROWDED_HUB = 8
+"""As ``_CROWDED``, for sources beyond ``_LISTED``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class EdgeRecords:
     source: IntArray
     target: IntArray
     columns: Mapping[str, pa.Array]
+    found: IntArray
+    """The database's number of each target once a transaction of the call has found it, else -1; writing verifies it."""
 
     @classmethod
     def of(
@@ -72,7 +78,7 @@ class EdgeRecords:
             pc.index_in(end, value_set=ids).to_numpy(zero_copy_only=False).astype(np.int64)
             for end, ids in zip(ends, known, strict=True)
         )
-        return cls(edge_type, spec, *known, source, target, columns)
+        return cls(edge_type, spec, *known, source, target, columns, np.full(len(known[1]), -1, np.int64))
 
     def stats(self, outcomes: list[Outcome]) -> WriteStats:
         written = sum(outcome.written for outcome in outcomes)
@@ -86,9 +92,8 @@ class EdgeRecords:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one transaction did. ``seq`` numbers its relationships; absent ends are numbers of the batch."""
+    """What one transaction did; absent ends are numbers of the batch."""
 
-    seq: int
     written: int
     absent_sources: IntArray
     absent_targets: IntArray
@@ -96,7 +101,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The records of one transaction: ``s``, ``t`` int64 (m,) index the distinct ends ``sources``, ``targets`` of the batch."""
+    """The records of one transaction, sorted by source: ``s``, ``t`` int64 (m,) index its distinct ``sources``, ``targets``."""
 
     batch: EdgeRecords
     rows: IntArray
@@ -104,20 +109,33 @@ class Pairs:
     targets: IntArray
     s: IntArray
     t: IntArray
-    us: list[str] = field(repr=False)
-    vs: list[str] = field(repr=False)
 
     @classmethod
     def of(cls, batch: EdgeRecords, rows: IntArray) -> Pairs:
         sources, s = np.unique(batch.source[rows], return_inverse=True)
         targets, t = np.unique(batch.target[rows], return_inverse=True)
-        us, vs = id_list(batch.source_ids, sources), id_list(batch.target_ids, targets)
-        return cls(batch, rows, sources, targets, s, t, us, vs)
+        return cls(batch, rows, sources, targets, s, t)
 
     def parameters(self, chosen: IntArray) -> dict[str, list[object]]:
-        """Ends and columns of some of the records, in their order."""
-        ends = {"us": self.us, "vs": self.vs, "s": self.s[chosen].tolist(), "t": self.t[chosen].tolist()}
-        return {**ends, **parameters(self.batch.columns, self.rows[chosen])}
+        """Ends by id and columns of some of the records, in their order."""
+        sources, s = np.unique(self.s[chosen], return_inverse=True)
+        targets, t = np.unique(self.t[chosen], return_inverse=True)
+        ids = {"us": self.source_ids(sources), "vs": self.target_ids(targets)}
+        return {**ids, "s": s.tolist(), "t": t.tolist(), **parameters(self.batch.columns, self.rows[chosen])}
+
+    def numbered(self, chosen: IntArray, near: IntArray, far: IntArray) -> dict[str, list[object]]:
+        """Ends by the database's numbers of ``sources`` and ``targets``, and columns of some of the records."""
+        sources, start = np.unique(self.s[chosen], return_index=True)
+        targets, t = np.unique(self.t[chosen], return_inverse=True)
+        ends = {"u": near[sources].tolist(), "v": far[targets].tolist(), "vs": self.target_ids(targets), "t": t.tolist()}
+        bounds = {"from": [*start.tolist(), len(chosen)]}
+        return {**ends, **bounds, **parameters(self.batch.columns, self.rows[chosen])}
+
+    def source_ids(self, chosen: IntArray) -> list[str]:
+        return id_list(self.batch.source_ids, self.sources[chosen])
+
+    def target_ids(self, chosen: IntArray) -> list[str]:
+        return id_list(self.batch.target_ids, self.targets[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,69 +146,78 @@ class EdgeWrite:
     rows: IntArray
     lanes: Lanes
     worker: int
-    ours: tuple[int, ...]
-    """Numbers of this call's earlier transactions: their edges are other ones than these."""
 
     def __call__(self, run: Run) -> Outcome:
         edge_type, spec, names = self.batch.edge_type, self.batch.spec, list(self.batch.columns)
         lane, number = self.lanes.take(run, self.worker)
         seq = number * cypher.LANES + lane
         pairs = Pairs.of(self.batch, self.rows)
-        no_source, linked = run(cypher.lock_sources(edge_type, spec), us=pairs.us, ours=list(self.ours))[0]
-        numbers = run(cypher.find_targets(spec), vs=pairs.vs)[0][0]
-        no_target = np.flatnonzero(np.asarray(numbers, np.int64) < 0)
-        present = ~np.isin(pairs.s, no_source) & ~np.isin(pairs.t, no_target)
-        chosen = np.flatnonzero(present & np.isin(pairs.s, [j for j, _ in linked]))
-        found, changed = self._compare(run, pairs, chosen, linked, numbers)
+        far = self._find_targets(run, pairs)
+        near, edges = self._lock_sources(run, pairs, far)
+        present = (near[pairs.s] >= 0) & (far[pairs.t] >= 0)
+        found, changed = self._compare(run, pairs, np.flatnonzero(present), far, edges)
         present[found] = False
         new = np.flatnonzero(present)
         if len(new):
-            self._create(run, pairs, new, seq)
+            self._create(run, seq, len(new), pairs.numbered(new, near, far))
         if len(changed):
             run(cypher.update_edges(edge_type, spec, names), seq=seq, **pairs.parameters(changed))
         written = len(new) + len(changed)
         if written:
             run(cypher.ADVANCE_LANE, lane=lane, number=number)
-        return Outcome(seq, written, pairs.sources[no_source], pairs.targets[no_target])
+        return Outcome(written, pairs.sources[near < 0], pairs.targets[far < 0])
+
+    def _find_targets(self, run: Run, pairs: Pairs) -> IntArray:
+        """The database's number of each target, -1 for an absent one; asks for those that the call does not know yet."""
+        found = self.batch.found
+        unknown = np.flatnonzero(found[pairs.targets] < 0)
+        if len(unknown):
+            found[pairs.targets[unknown]] = run(cypher.find_targets(self.batch.spec), vs=pairs.target_ids(unknown))[0][0]
+        return found[pairs.targets]
+
+    def _lock_sources(self, run: Run, pairs: Pairs, far: IntArray) -> tuple[IntArray, list[list[Row] | bool]]:
+        """The database's number of each source, -1 for an absent one, and its edges; False for a crowded one."""
+        statement = cypher.lock_and_read(self.batch.edge_type, self.batch.spec, list(self.batch.columns))
+        records = np.bincount(pairs.s, minlength=len(pairs.sources))
+        ends = np.cumsum(records)
+        targets = far[pairs.t].tolist()
+        bounds = zip((ends - records).tolist(), ends.tolist(), strict=True)
+        near = [targets[start:end] if end - start <= _LISTED else None for start, end in bounds]
+        most = records * np.where(records <= _LISTED, _CROWDED, _CROWDED_HUB)
+        us = pairs.source_ids(np.arange(len(pairs.sources)))
+        numbers, edges = run(statement, us=us, near=near, most=most.tolist())[0]
+        return np.asarray(numbers, np.int64), edges
 
     def _compare(
-        self, run: Run, pairs: Pairs, chosen: IntArray, linked: list[list[int]], numbers: list[int]
+        self, run: Run, pairs: Pairs, chosen: IntArray, far: IntArray, edges: list[list[Row] | bool]
     ) -> tuple[IntArray, IntArray]:
         """Which of the chosen records are in the database already, and which of them have to change it."""
-        if not len(chosen):
-            return chosen, chosen
-        edges = np.zeros(len(pairs.us), np.int64)
-        edges[[j for j, _ in linked]] = [count for _, count in linked]
-        records = np.bincount(pairs.s[chosen], minlength=len(edges))
-        crowded = (edges > _CROWDED * records)[pairs.s[chosen]]
-        parts = ((chosen[crowded], self._look_up), (chosen[~crowded], self._read_through))
-        outcomes = [way(run, pairs, part, numbers) for part, way in parts if len(part)]
-        return np.concatenate([found for found, _ in outcomes]), np.concatenate([changed for _, changed in outcomes])
+        crowded = np.array([stored is False for stored in edges], bool)[pairs.s[chosen]]
+        linked = np.array([bool(stored) for stored in edges], bool)[pairs.s[chosen]]
+        found, changed = self._look_up(run, pairs, chosen[crowded])
+        part = chosen[linked]
+        values = parameters(self.batch.columns, pairs.rows[part])
+        columns = {name: values[cypher.column(name)] for name in self.batch.columns}
+        read = [(j, stored) for j, stored in enumerate(edges) if not isinstance(stored, bool)]
+        ends = (pairs.s[part].tolist(), pairs.t[part].tolist())
+        there, differ = compare(read, self.batch.spec, ends, far.tolist(), columns)
+        return np.concatenate([found, part[there]]), np.concatenate([changed, part[differ]])
 
-    def _look_up(self, run: Run, pairs: Pairs, part: IntArray, _: list[int]) -> tuple[IntArray, IntArray]:
+    def _look_up(self, run: Run, pairs: Pairs, part: IntArray) -> tuple[IntArray, IntArray]:
         """Pair by pair, on the server: for sources that have many edges beside those asked for."""
+        if not len(part):
+            return part, part
         statement = cypher.compare_pairs(self.batch.edge_type, self.batch.spec, list(self.batch.columns))
         there, differ = run(statement, **pairs.parameters(part))[0]
         return part[np.unique(np.asarray(there, np.int64))], part[np.unique(np.asarray(differ, np.int64))]
 
-    def _read_through(self, run: Run, pairs: Pairs, part: IntArray, numbers: list[int]) -> tuple[IntArray, IntArray]:
-        """All edges of the sources, compared here: that costs the server the least."""
-        names = list(self.batch.columns)
-        sources, s = np.unique(pairs.s[part], return_inverse=True)
-        us = [pairs.us[source] for source in sources]
-        rows = run(cypher.read_sources(self.batch.edge_type, self.batch.spec, names), us=us)
-        values = parameters(self.batch.columns, pairs.rows[part])
-        columns = {name: values[cypher.column(name)] for name in names}
-        found, changed = compare(rows, self.batch.spec, (s.tolist(), pairs.t[part].tolist()), numbers, columns)
-        return part[found], part[changed]
-
-    def _create(self, run: Run, pairs: Pairs, new: IntArray, seq: int) -> None:
+    def _create(self, run: Run, seq: int, wanted: int, values: Mapping[str, object]) -> None:
         statement = cypher.create_edges(self.batch.edge_type, self.batch.spec, list(self.batch.columns))
-        created = run(statement, seq=seq, **pairs.parameters(new))[0][0]
-        if created != len(new):
+        created = run(statement, seq=seq, **values)[0][0]
+        if created != wanted:
             raise StoreConflict(
                 self.batch.edge_type,
-                expected=f"{len(new)} edges written",
+                expected=f"{wanted} edges written",
                 got=created,
                 remedy="Their end nodes were deleted meanwhile: run it again.",
             )

@@ -3,8 +3,8 @@
 Names come from a validated schema through :func:`quote_identifier`; values are parameters, and parameters are columns:
 ``$id[k]`` is the key of record k, ``$a_rating[k]`` its property ``rating``. Edges name their ends by position in two lists of
 distinct ids (``$us``, ``$vs``; record k goes from ``$us[$s[k]]`` to ``$vs[$t[k]]``), so that the server looks up every node
-once. What is read and what is written are different statements of one transaction: no plan has to hold all rows back
-before the first write (Neo4j's ``Eager``).
+once, or by the internal numbers that such a lookup returned. What is read and what is written are different statements of
+one transaction: no plan has to hold all rows back before the first write (Neo4j's ``Eager``).
 
 Names of our own begin with an underscore, which no name of a schema does: the labels ``_KGRecall`` (one node:
 schema and identity of the store), ``_KGRecallLane`` (write counters) and ``_KGRecallNote`` (what the next import must know),
@@ -102,21 +102,29 @@ def scan_nodes(label: str, properties: Sequence[str]) -> str:
 # Edges -------------------------------------------------------------------------------------------------------------------
 
 
-def lock_sources(edge_type: str, spec: EdgeTypeSpec) -> str:
-    """-> positions of the absent sources; and (position, number of edges) of those that have other edges than ``$ours``.
+def lock_sources(spec: EdgeTypeSpec) -> str:
+    """Whoever writes edges of a source holds its lock, so what is read of them afterwards stays true until the commit."""
+    return f"UNWIND $us AS id MATCH (u:{quoted(spec.source)} {{id: id}}) REMOVE u._lock"
 
-    Whoever writes edges of a source holds its lock, so what is read of them afterwards stays true until the commit.
+
+def lock_and_read(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
+    """Lock the sources -> the internal number of each, -1 for an absent one; and its edges, ``[number of target, value, ...]``.
+
+    Edges to other targets than ``$near[j]`` are left out, unless that is null. A source that has more than ``$most[j]`` edges
+    is not read: ``false`` stands for them.
     """
+    values = "".join(f", r.{quoted(p)}" for p in properties)
+    kind = quoted(edge_type)
     return (
         f"UNWIND range(0, size($us) - 1) AS j OPTIONAL MATCH (u:{quoted(spec.source)} {{id: $us[j]}}) REMOVE u._lock"
-        f" WITH j, u, EXISTS {{ (u)-[r:{quoted(edge_type)}]->() WHERE NOT coalesce(r._seq, -1) IN $ours }} AS linked"
-        " RETURN collect(CASE WHEN u IS NULL THEN j END) AS absent,"
-        f" collect(CASE WHEN linked THEN [j, COUNT {{ (u)-[:{quoted(edge_type)}]->() }}] END) AS linked"
+        f" WITH j, u, CASE WHEN COUNT {{ (u)-[:{kind}]->() }} <= $most[j] THEN u END AS w"
+        " RETURN collect(coalesce(id(u), -1)) AS numbers, collect(CASE WHEN w IS NULL THEN false ELSE"
+        f" [(w)-[r:{kind}]->(v) WHERE $near[j] IS NULL OR id(v) IN $near[j] | [id(v){values}]] END) AS edges"
     )
 
 
 def find_targets(spec: EdgeTypeSpec) -> str:
-    """-> the internal number of each target, -1 for an absent one; it means nothing after the transaction."""
+    """-> the internal number of each target, -1 for an absent one; after the transaction it may become another node's."""
     return (
         f"UNWIND $vs AS id OPTIONAL MATCH (v:{quoted(spec.target)} {{id: id}})"
         " RETURN collect(CASE WHEN v IS NULL THEN -1 ELSE id(v) END) AS numbers"
@@ -132,16 +140,6 @@ def compare_pairs(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str])
     return f"{_pairs(spec)} MATCH (u)-[r:{quoted(edge_type)}]->(v){_where_key(spec)}{_found(spec, properties)}"
 
 
-def read_sources(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
-    """-> position of the source, internal numbers of the targets of its edges, one list per property."""
-    columns = "".join(f", [r IN rs | r.{quoted(p)}]" for p in properties)
-    return (
-        f"UNWIND range(0, size($us) - 1) AS j MATCH (u:{quoted(spec.source)} {{id: $us[j]}})"
-        f"-[r:{quoted(edge_type)}]->(v:{quoted(spec.target)}) WITH j, collect(id(v)) AS vs, collect(r) AS rs"
-        f" RETURN j, vs{columns}"
-    )
-
-
 def _found(spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
     values = [p for p in properties if p not in spec.edge_key]
     newer = ""
@@ -152,9 +150,19 @@ def _found(spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
 
 
 def create_edges(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
-    """-> how many were created; the caller compares, since an end node may have vanished."""
+    """-> how many were created; the caller compares, since an end node may have vanished.
+
+    Ends are found by internal numbers: records ``$from[j]`` to ``$from[j + 1]`` leave the source ``$u[j]``, which this
+    transaction has locked; record k goes to the target ``$v[$t[k]]``, which counts only while it has the id ``$vs[$t[k]]``.
+    """
     values = "".join(f"{quoted(p)}: ${column(p)}[k], " for p in properties)
-    return f"{_pairs(spec)} CREATE (u)-[:{quoted(edge_type)} {{{values}_seq: $seq}}]->(v) RETURN count(*)"
+    return (
+        "UNWIND range(0, size($v) - 1) AS i OPTIONAL MATCH (n) WHERE id(n) = $v[i]"
+        f" WITH collect(CASE WHEN n:{quoted(spec.target)} AND n.id = $vs[i] THEN n ELSE false END) AS vs"
+        " UNWIND range(0, size($u) - 1) AS j MATCH (u) WHERE id(u) = $u[j]"
+        " UNWIND range($from[j], $from[j + 1] - 1) AS k WITH u, k, vs[$t[k]] AS v WHERE v <> false"
+        f" CREATE (u)-[:{quoted(edge_type)} {{{values}_seq: $seq}}]->(v) RETURN count(*)"
+    )
 
 
 def update_edges(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
@@ -254,7 +262,8 @@ def all_writes(schema: GraphSchema) -> list[str]:
         statements += [update_nodes(label, names)] if names else []
     for name, spec in schema.edges.items():
         names = list(spec.properties)
-        statements += [create_edges(name, spec, names), delete_edges(name, spec), lock_sources(name, spec)]
+        statements += [create_edges(name, spec, names), delete_edges(name, spec)]
+        statements += [lock_sources(spec), lock_and_read(name, spec, names)]
         if set(names) - set(spec.edge_key):
             statements.append(update_edges(name, spec, names))
     return statements

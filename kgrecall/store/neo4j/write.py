@@ -71,16 +71,10 @@ def upsert_edges(
         num_groups = _GROUPS_PER_SESSION * config.sessions
         cells = plan_cells(batch.source[rows], batch.target[rows], num_groups, one_label=one_label)
         cells = [Cell(rows[cell.rows], cell.groups) for cell in cells]
-    ours: list[int] = []
 
     def write(worker: int, chosen: IntArray) -> list[Outcome]:
-        outcomes = []
-        for part in _cut(chosen, config.transaction_rows):
-            outcome = connection.write(EdgeWrite(batch, part, lanes, worker, tuple(ours)))
-            if outcome.written:  # otherwise the number is still free, and another importer may take it
-                ours.append(outcome.seq)
-            outcomes.append(outcome)
-        return outcomes
+        parts = _cut(chosen, config.transaction_rows)
+        return [connection.write(EdgeWrite(batch, part, lanes, worker)) for part in parts]
 
     outcomes = [outcome for done in _run(connection, cells, write) for outcome in done]
     return batch.stats(outcomes)
@@ -111,9 +105,9 @@ def delete_edges(
     def delete(part: IntArray) -> int:
         def work(run: Run) -> int:
             lane, number = lanes.take(run, 0)
-            pairs = Pairs.of(batch, part)
-            run(cypher.lock_sources(edge_type, spec), us=pairs.us, ours=[])
-            deleted = int(run(cypher.delete_edges(edge_type, spec), **pairs.parameters(np.arange(len(part))))[0][0])
+            ends = Pairs.of(batch, part).parameters(np.arange(len(part)))
+            run(cypher.lock_sources(spec), us=ends["us"])
+            deleted = int(run(cypher.delete_edges(edge_type, spec), **ends)[0][0])
             if deleted:
                 run(cypher.ADVANCE_LANE, lane=lane, number=number)
             return deleted

@@ -12,28 +12,28 @@ NUMBERS = [70, 71, -1]
 
 
 def test_the_key_tells_events_apart() -> None:
-    rows = [[0, [70, 70, 71], [1, 2, 1], [0.5, None, 3.0]]]
+    edges = [(0, [[70, 1, 0.5], [70, 2, None], [71, 1, 3.0]])]
     ends = ([0, 0, 0, 0, 1], [0, 0, 0, 1, 0])
     columns = {"at": [1, 2, 3, 1, 1], "n": [0.5, 4.0, 0.5, 3, 0.5]}
-    found, changed = compare(rows, SEEN, ends, NUMBERS, columns)
+    found, changed = compare(edges, SEEN, ends, NUMBERS, columns)
     assert found.tolist() == [0, 1, 3]
     assert changed.tolist() == [1], "3 is 3.0, and a null is no number"
 
 
 def test_an_older_record_changes_nothing() -> None:
-    rows = [[0, [70, 71], [1.0, 1.0], [5, None]], [1, [70], [1.0], [5]]]
+    edges = [(0, [[70, 1.0, 5], [71, 1.0, None]]), (1, [[70, 1.0, 5]])]
     ends = ([0, 0, 1], [0, 1, 0])
-    found, changed = compare(rows, RATED, ends, NUMBERS, {"stars": [2.0, 2.0, 2.0], "time": [4, 4, 6]})
+    found, changed = compare(edges, RATED, ends, NUMBERS, {"stars": [2.0, 2.0, 2.0], "time": [4, 4, 6]})
     assert (found.tolist(), changed.tolist()) == ([0, 1, 2], [1, 2])
-    found, changed = compare(rows, RATED, ends, NUMBERS, {"stars": [2.0, 2.0, 1.0], "time": [None, None, 5]})
+    found, changed = compare(edges, RATED, ends, NUMBERS, {"stars": [2.0, 2.0, 1.0], "time": [None, None, 5]})
     assert (found.tolist(), changed.tolist()) == ([0, 1, 2], [1]), "of two without a time the last wins"
 
 
 def test_properties_that_are_not_given_do_not_count() -> None:
-    found, changed = compare([[0, [70], [1.0]]], RATED, ([0], [0]), NUMBERS, {"stars": [1.0]})
+    found, changed = compare([(0, [[70, 1.0]])], RATED, ([0], [0]), NUMBERS, {"stars": [1.0]})
     assert (found.tolist(), changed.tolist()) == ([0], [])
 
 
 def test_edges_without_properties() -> None:
-    found, changed = compare([[0, [71]], [1, [70, 72]]], BARE, ([0, 1, 1], [1, 1, 0]), NUMBERS, {})
+    found, changed = compare([(0, [[71]]), (1, [[70], [72]])], BARE, ([0, 1, 1], [1, 1, 0]), NUMBERS, {})
     assert (found.tolist(), changed.tolist()) == ([0, 2], [])
