@@ -11,18 +11,23 @@ import numpy as np
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.encoders import open_encoder
+from kgrecall.jobs.folds import timed
 
 Probe = Callable[[GraphSnapshot, BuildConfig], None]
 """``probe(snapshot, config)`` builds something that is thrown away."""
 
 _ESSENTIAL = ("item_knn", "popularity")
-_CHEAP_FIRST = ("attributes", "neighbors", "user_knn", "text", "pagerank", "factors", "slim", "ease", "sequence", "vector")
+_CHEAP_FIRST = (
+    *("attributes", "neighbors", "user_knn", "text", "pagerank", "factors", "slim", "ease", "sequence", "vector", "attention"),
+)
 _SHARE, _LEAST_USERS = 0.1, 400
 _PROBING = 0.25
 """At most this share of the time is spent on measuring."""
 _USABLE = 0.8
 """Of the time that is left: predictions are rough."""
 _SAMPLE_TEXTS = 32
+_IN_ORDER = ("sequence", "attention")
+"""Channels that have nothing to learn where events have no times."""
 _BY_ITEMS = ("ease", "text")
 """Channels whose cost does not depend on how many users there are."""
 
@@ -57,7 +62,7 @@ class _Planning:
     def __init__(self, snapshot: GraphSnapshot, config: BuildConfig, probe: Probe, budget: float, seed: int) -> None:
         self._started, self._budget, self._probe, self._config = time.perf_counter(), budget, probe, config
         self._part, self._scale, self._folds = _sample(snapshot, config, seed)
-        self._snapshot = snapshot
+        self._snapshot, self._timed = snapshot, timed(snapshot.interactions())
         self._costs: dict[str, float] = {}
         self._essential = 0.0
         self._notes: list[str] = []
@@ -69,6 +74,8 @@ class _Planning:
 
     def consider(self, name: str, device: str) -> None:
         """Measure what one more channel costs, if there is time to."""
+        if name in _IN_ORDER and not self._timed:
+            return
         if time.perf_counter() - self._started > _PROBING * self._budget:
             self._notes.append(f"The channel {name} was left out: no time to measure what it costs.")
             return
@@ -89,7 +96,7 @@ class _Planning:
                 self._notes.append(f"The channel {name} is tried: about {cost:.1f} s of the {self._budget:.0f} s.")
             else:
                 self._notes.append(f"The channel {name} was left out: about {cost:.1f} s, and {max(left, 0):.1f} s are left.")
-        config = self._config if self._fits_all(left) else _lean(self._config)
+        config = self._config if self._fits_all(left) else one_setting(self._config)
         if config is not self._config:
             self._notes.append("One setting of each channel is used: there is no time to try others.")
         chosen = tuple(name for name in self._names(names) if name in admitted)
@@ -109,7 +116,7 @@ class _Planning:
     def _seconds(self, names: tuple[str, ...]) -> float:
         started = time.perf_counter()
         encoder = self._config.encoder if "text" in names else None
-        self._probe(self._part, _lean(self._config).model_copy(update={"channels": names, "encoder": encoder}))
+        self._probe(self._part, one_setting(self._config).model_copy(update={"channels": names, "encoder": encoder}))
         return time.perf_counter() - started
 
     def _text_seconds(self, device: str) -> float:
@@ -135,7 +142,7 @@ def _sample(snapshot: GraphSnapshot, config: BuildConfig, seed: int) -> tuple[Gr
     return snapshot.with_interactions(part), len(events) / len(part) * folds, folds
 
 
-def _lean(config: BuildConfig) -> BuildConfig:
+def one_setting(config: BuildConfig) -> BuildConfig:
     """One setting of everything."""
     channels = ("item_knn", "user_knn", "sequence", "factors", "ease", "item_graph")
     shared = ("history_half_lives", "popularity_half_lives", "trends")

@@ -31,9 +31,9 @@ from kgrecall.jobs.encoders import open_encoder
 from kgrecall.jobs.folds import Fold
 from kgrecall.jobs.ingredients import Ingredients, save
 from kgrecall.jobs.item_graph_part import ItemGraphPart
+from kgrecall.jobs.learned import Learner
 from kgrecall.jobs.serve import assemble
-from kgrecall.model.inputs import ModelInputs
-from kgrecall.model.trainer import TrainedModel, train
+from kgrecall.model.trainer import TrainedModel
 from kgrecall.recall.attributes import AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Naming
 from kgrecall.recall.fusion_weights import FittedFusion
@@ -220,7 +220,9 @@ class _Build:
         """All arrays of one graph. The model trains for ``epochs``, or until ``valid`` is told no better."""
         config = self.config
         knowledge = item_knowledge(snapshot)
-        model = self._train(snapshot, events, texts, epochs, valid) if "vector" in self.channels else None
+        learner = Learner(config, self.channels, self.seed, self.device, self.progress)
+        with self._stage("train"):
+            learned = learner.learn(snapshot, events, texts, epochs=epochs, valid=valid)
         with self._stage("channels"):
             naming = Naming(snapshot.schema.user_label, snapshot.schema.item_label)
             space = build_node_space(knowledge, NodeSpaceConfig(**_shared_settings(config.attributes)), naming)
@@ -232,7 +234,7 @@ class _Build:
             if "content" in self.channels:
                 content = ContentPart.of(events, space, texts, config.content, config.index, seed=self.seed)
             item_graph = ItemGraphPart.of(events, knowledge, chosen.item_graph)
-        embeddings = model.embeddings if model else None
+        embeddings = learned.embeddings
         with self._stage("index"):
             return Ingredients(
                 snapshot=snapshot,
@@ -241,6 +243,7 @@ class _Build:
                 attributes=attributes,
                 texts=texts,
                 embeddings=embeddings,
+                attention=learned.attention,
                 item_index=self._index(embeddings.items if embeddings else None),
                 text_index=self._index(texts),
                 node_space=NodeSpaceConfig(**_shared_settings(config.attributes)),
@@ -251,20 +254,7 @@ class _Build:
                 content=content,
                 item_graph=item_graph,
                 behaviour=behaviour,
-            ), model
-
-    def _train(
-        self,
-        snapshot: GraphSnapshot,
-        events: Interactions,
-        texts: FloatArray | None,
-        epochs: int | None,
-        valid: Interactions | None,
-    ) -> TrainedModel:
-        inputs = ModelInputs(events, item_knowledge(snapshot), texts, snapshot.schema.item_label)
-        config = self.config.model if epochs is None else self.config.model.model_copy(update={"epochs": epochs})
-        with self._stage("train"):
-            return train(inputs, config, valid=valid, seed=self.seed, device=self.device, progress=self.progress)
+            ), learned.model
 
     def _index(self, vectors: FloatArray | None) -> FaissIndex | None:
         return None if vectors is None else FaissIndex.build(vectors, self.config.index, seed=self.seed, progress=self.progress)

@@ -12,6 +12,7 @@ from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import Cut
 from kgrecall.jobs.ingredients import CHANNELS, CHANNELS_BY_NAME
 from kgrecall.jobs.slim_choice import SlimChoice
+from kgrecall.model.attention import AttentionConfig
 from kgrecall.model.trainer import ModelConfig
 from kgrecall.recall.attributes import AttributesConfig
 from kgrecall.recall.content import ContentConfig
@@ -28,6 +29,7 @@ from kgrecall.recall.user_knn import UserKnnConfig
 from kgrecall.settings import Settings
 from kgrecall.types import Interactions
 
+_TEMPERATURES = {"vector": 0.12, "attention": 0.09, "text": 0.12}
 _NORMS = ((0.0, 0.5, 0.5), (0.25, 0.5, 0.2), (0.5, 0.5, 0.3), (0.5, 0.5, 0.1), (0.75, 0.5, 0.1), (0.75, 0.3, 0.0))
 
 _PEOPLE = ((0.5, 0.0, 100), (0.5, 0.2, 1000), (0.75, 0.2, 100), (0.75, 0.2, 1000))
@@ -85,6 +87,8 @@ class BuildConfig(Settings):
         default=tuple(SequenceConfig(window=w, decay=d, half_life=h) for w, d, h in _ORDERS), min_length=1
     )
     """Only where events have times."""
+    attention: AttentionConfig = AttentionConfig()
+    """Only where events have times. It is trained on the vectors of ``model``, whether or not these are a channel."""
     factors: tuple[FactorsConfig, ...] = Field(
         default=tuple(FactorsConfig(unobserved=u, regularization=r) for u, r in _PULLS), min_length=1
     )
@@ -105,8 +109,8 @@ class BuildConfig(Settings):
     pagerank: PageRankConfig = PageRankConfig()
     fusion: tuple[FusionConfig, ...] = Field(
         default=(
-            FusionConfig(method="score", depth=100, temperatures={"vector": 0.12, "text": 0.12}),
-            FusionConfig(method="learned", temperatures={"vector": 0.12, "text": 0.12}),
+            FusionConfig(method="score", depth=100, temperatures=_TEMPERATURES),
+            FusionConfig(method="learned", temperatures=_TEMPERATURES),
             FusionConfig(method="rrf"),
         ),
         min_length=1,

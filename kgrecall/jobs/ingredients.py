@@ -14,6 +14,7 @@ from kgrecall.graph.pagerank import JointGraph
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
+from kgrecall.jobs.attention_part import AttentionPart
 from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.jobs.behaviour_part import BehaviourPart
 from kgrecall.jobs.content_part import ContentPart
@@ -47,7 +48,7 @@ CHANNELS = (
     "popularity",
 )
 """The channels of a build, in the order in which answers show them."""
-CHANNELS_BY_NAME = ("content",)
+CHANNELS_BY_NAME = ("content", "attention")
 """Channels that are built only where ``BuildConfig.channels`` names them."""
 
 
@@ -57,7 +58,7 @@ class Ingredients:
 
     Shapes: ``popularity`` float32 (num_items,); ``item_knn`` and ``attributes`` csr float32 (num_items, num_items),
     row = history item; ``texts`` float32 (num_items, text_dim) or None. ``attributes`` is None without item knowledge,
-    ``embeddings`` when the channel ``vector`` was not asked for. ``prior`` float32 (num_items,)
+    ``embeddings`` when neither ``vector`` nor ``attention`` was asked for. ``prior`` float32 (num_items,)
     multiplies the scores of the sparse channels. ``audience`` is None while only channels are compared.
     """
 
@@ -78,6 +79,7 @@ class Ingredients:
     audience: AudiencePart | None = None
     content: ContentPart | None = None
     item_graph: ItemGraphPart | None = None
+    attention: AttentionPart | None = None
 
     @cached_property
     def naming(self) -> Naming:
@@ -130,6 +132,7 @@ class Ingredients:
             "neighbors": self._neighbors,
             "pagerank": self._pagerank,
             "text": self._text,
+            "attention": self._attention,
             "item_graph": self._item_graph,
             "content": lambda: None if self.content is None else self.content.channel(self.naming),
             "popularity": lambda: PopularityChannel(self.popularity, naming=self.naming),
@@ -141,6 +144,11 @@ class Ingredients:
         if self.embeddings is None or self.item_index is None:
             return None
         return VectorChannel(self.item_index, self.embeddings, naming=self.naming)
+
+    def _attention(self) -> Channel | None:
+        if self.attention is None or self.embeddings is None or self.item_index is None:
+            return None
+        return self.attention.channel(self.item_index, self.embeddings, self.naming)
 
     def _item_graph(self) -> Channel | None:
         if self.item_graph is None:
@@ -196,6 +204,8 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
         ingredients.item_graph.save(writer)
     if ingredients.content is not None:
         ingredients.content.save(writer)
+    if ingredients.attention is not None:
+        ingredients.attention.save(writer)
     if ingredients.audience is not None:
         ingredients.audience.save(writer)
     writer.manifest["ingredients"] = {
@@ -228,6 +238,7 @@ def load(artifact: Artifact) -> Ingredients:
         half_life=settings["half_life"],
         content=ContentPart.load(artifact),
         item_graph=ItemGraphPart.load(artifact),
+        attention=AttentionPart.load(artifact),
         behaviour=BehaviourPart.load(artifact),
         audience=AudiencePart.load(artifact) if "audience" in artifact.manifest else None,
     )

@@ -36,13 +36,15 @@ class AttentionConfig(Settings):
     """Heads of each layer; they divide the dimension of the item vectors."""
     inner: int = Field(default=128, ge=1)
     """Width of what each event goes through after attention."""
+    time_tokens: bool = False
+    """Tell how long after the one before each event came."""
     horizon: int = Field(default=10, ge=1)
     """Events ahead that are right."""
     decay: float = Field(default=0.8, gt=0, le=1)
     """What each further event ahead counts against the one before."""
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=2, ge=1)
     """Passes over the events."""
-    min_steps: int = Field(default=60, ge=1)
+    min_steps: int = Field(default=40, ge=1)
     """Least steps in all; few events are passed over more often."""
     batch_events: int = Field(default=3200, ge=2)
     """Events in one step, about."""
@@ -79,16 +81,18 @@ class AttentionEncoder(nn.Module):
         self.scale = np.float32(1 / max(float(lengths[lengths > 0].mean()), 1e-12)) if lengths.any() else np.float32(1)
         self.dropout = config.dropout
         self.register_buffer("inputs", torch.from_numpy(self.scale * inputs), persistent=False)
-        self.change = nn.Parameter(torch.zeros(inputs.shape))
-        self.gaps = nn.Parameter(torch.zeros(NUM_GAPS, dim))
+        self.change = nn.Embedding(len(inputs), dim, sparse=True)
+        nn.init.zeros_(self.change.weight)
+        self.gaps = nn.Parameter(torch.zeros(NUM_GAPS if config.time_tokens else 0, dim))
         self.moments = nn.Parameter(torch.zeros(num_moments, dim))
         self.layers = nn.ModuleList(AttentionLayer(dim, config, generator) for _ in range(config.num_layers))
         self.sharpness = nn.Parameter(torch.tensor(-np.log(config.temperature), dtype=torch.float32))
 
     def forward(self, windows: Windows) -> Tensor:
         """Unit vectors (q, n, dim), each divided by the temperature."""
-        x = self.inputs[windows.items] + functional.embedding(windows.items, self.change)
-        x = x + functional.embedding(windows.gaps, self.gaps)
+        x = self.inputs[windows.items] + self.change(windows.items)
+        if len(self.gaps):
+            x = x + functional.embedding(windows.gaps, self.gaps)
         x = functional.dropout(x, self.dropout, self.training)
         for layer in self.layers[:-1]:
             x = layer(x, x)
@@ -106,7 +110,7 @@ class AttentionEncoder(nn.Module):
     @torch.no_grad()
     def export(self) -> dict[str, FloatArray]:
         """Arrays by the names of :class:`~kgrecall.recall.history_encoder.HistoryEncoder`, and ``inputs`` (num_items, dim)."""
-        named = {"inputs": self.inputs + self.change, "gaps": self.gaps, "moments": self.moments}
+        named = {"inputs": self.inputs + self.change.weight, "gaps": self.gaps, "moments": self.moments}
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, AttentionLayer)
             named |= {f"{number}.{name}": tensor for name, tensor in layer.export().items()}

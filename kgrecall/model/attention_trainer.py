@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kgrecall.errors import ConfigError, ShapeError
 from kgrecall.model.attention import AttentionConfig, AttentionEncoder
@@ -73,7 +74,11 @@ class _Run:
         self.sampler = WindowSampler(sequences, length=config.length, batch_events=config.batch_events)
         degree = np.bincount(sequences.item_pos, minlength=len(inputs))
         self.negatives = Negatives(degree, count=config.num_negatives, power=config.negative_power)
-        self.optimizer = torch.optim.Adam(self.encoder.parameters(), lr=config.learning_rate)
+        whole = [tensor for name, tensor in self.encoder.named_parameters() if name != "change.weight"]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(whole, lr=config.learning_rate),
+            torch.optim.SparseAdam([self.encoder.change.weight], lr=config.learning_rate),  # costs what a step looks at
+        ]
         step = torch.arange(config.length)[None] - torch.arange(config.length)[:, None]
         ahead = config.decay ** (step - 1).clamp_min(0).float()
         self.ahead = torch.where((step >= 1) & (step <= config.horizon), ahead, 0.0).to(device)  # (length, length)
@@ -96,15 +101,25 @@ class _Run:
         windows = self._blurred(windows.to(self.device), rng)
         users = self.encoder(windows)  # (q, n, dim)
         own = users @ self.outputs[windows.items].transpose(1, 2)  # (q, n, n): what each place scores the items of its window
-        n = own.shape[1]
-        ahead = self.ahead[:n, :n] * windows.there[:, None]
+        ahead = self._right(windows) * windows.there[:, None]
         asked = ahead.sum(dim=2) > 0
         negative = users[asked] @ self.outputs[torch.from_numpy(items).to(self.device)].T
         loss = next_items(own[asked], ahead[asked], negative, torch.from_numpy(rarity).to(self.device))
-        self.optimizer.zero_grad(set_to_none=True)
+        self.encoder.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         return float(loss.detach())
+
+    def _right(self, windows: Windows) -> Tensor:
+        """How much each item ahead is right at each place, (q or 1, n, n): where the moment is known, what was chosen
+        then, and nothing later."""
+        n = windows.items.shape[1]
+        ahead = self.ahead[:n, :n]
+        if windows.moments is None:
+            return ahead[None]
+        known = (windows.moments >= 0).any(dim=2)
+        return torch.where(known[..., None], ahead.tril(1), ahead)
 
     def _blurred(self, windows: Windows, rng: np.random.Generator) -> Windows:
         """With some moments unknown."""

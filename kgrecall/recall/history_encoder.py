@@ -96,8 +96,8 @@ class EncoderLayer:
 class HistoryEncoder:
     """What training leaves behind.
 
-    Shapes: ``inputs`` float32 (num_items, dim); ``gaps`` float32 (NUM_GAPS, dim); ``moments`` float32 (num_codes, dim), no rows
-    where contexts were not learned.
+    Shapes: ``inputs`` float32 (num_items, dim); ``gaps`` float32 (NUM_GAPS, dim) and ``moments`` float32 (num_codes, dim), no
+    rows where these were not learned.
     """
 
     layers: tuple[EncoderLayer, ...]
@@ -139,7 +139,7 @@ class HistoryEncoder:
         event = np.where(there, place, starts[:, None])
         weight = np.where(there, queries.history_weight[event], 0)
         x = self.inputs[queries.history_pos[event]]
-        if queries.history_time is not None:
+        if len(self.gaps):
             x = x + self.gaps[_gaps(queries, event, queries.history_indptr[rows])]
         with np.errstate(divide="ignore"):
             log_weight = np.maximum(np.log(weight), _NEVER).astype(np.float32)
@@ -150,7 +150,7 @@ class HistoryEncoder:
 
     def _moments(self, queries: QueryBatch, rows: IntArray) -> FloatArray:
         """What is known of the moments of the questions, (q, dim)."""
-        known = np.zeros((len(rows), self.gaps.shape[1]), np.float32)
+        known = np.zeros((len(rows), self.inputs.shape[1]), np.float32)
         if queries.moment is not None and len(self.moments):
             for i, row in enumerate(rows.tolist()):
                 known[i] = self.moments[queries.moment.row(row)].sum(axis=0)
@@ -201,6 +201,7 @@ def _softmax(logits: FloatArray) -> FloatArray:
 def _gaps(queries: QueryBatch, event: IntArray, first: IntArray) -> IntArray:
     """Codes of the times between events (q, n) and those before them in their histories, which begin at ``first`` (q,)."""
     time = queries.history_time
-    assert time is not None
+    if time is None:
+        return np.zeros_like(event)
     before = np.where(event > first[:, None], time[np.maximum(event - 1, 0)], MISSING_TIME)
     return gap_codes(time[event], before)

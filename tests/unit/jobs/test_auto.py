@@ -62,6 +62,13 @@ def test_what_is_too_dear_is_never_built(planted: Planted) -> None:
     assert set(none.config.channels) == {"item_knn", "popularity"}
 
 
+def test_what_needs_an_order_is_not_tried_where_events_have_none(planted: Planted) -> None:
+    tried = set[str]()
+    config = BuildConfig.auto(600, channels=(*CHANNELS, "sequence", "attention"), encoder=None)
+    plan = plan_within(planted(), config, lambda snapshot, some: tried.update(some.channels), budget=600, seed=0)
+    assert tried == set(plan.config.channels) == set(CHANNELS)
+
+
 def test_channels_that_repeat_another_go_and_those_to_keep_stay() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 50, 200)

@@ -23,7 +23,7 @@ LENGTHS = (1, 3, 8, 6, 8)
 def _encoder(num_layers: int) -> AttentionEncoder:
     """With every array away from where training begins."""
     vectors = np.random.default_rng(0).standard_normal((NUM_ITEMS, DIM)).astype(np.float32)
-    config = AttentionConfig(length=8, num_layers=num_layers, inner=12)
+    config = AttentionConfig(length=8, num_layers=num_layers, inner=12, time_tokens=num_layers == 2)
     encoder = AttentionEncoder(vectors, config, num_moments=CODES, seed=1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():

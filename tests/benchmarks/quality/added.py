@@ -1,0 +1,96 @@
+"""What one channel adds to a fused list that is fitted with it and without it, on validation: quality.added SET [SET ...]."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kgrecall.evaluate import paired_bootstrap
+from kgrecall.evaluate.measures import Values
+from kgrecall.evaluate.tables import plain_table
+from kgrecall.graph.snapshot import GraphSnapshot
+from kgrecall.jobs.asked import Asked
+from kgrecall.jobs.auto import one_setting
+from kgrecall.jobs.build import build_snapshot
+from kgrecall.jobs.build_config import BuildConfig
+from kgrecall.jobs.channel_report import ChannelReport, fused_ndcg
+from kgrecall.jobs.folds import Fold, a_few
+from kgrecall.jobs.serve import load_engine
+from kgrecall.recall.rank_fusion import FusionConfig
+from tests.benchmarks.quality.tasks import SETS, Task, load
+from tests.benchmarks.record import record
+
+BENCHMARK = "added (validation)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="quality.added", description=__doc__)
+    parser.add_argument("set", nargs="+", choices=sorted(SETS))
+    parser.add_argument("--channel", default="attention")
+    parser.add_argument("--leave-out", default="", help="channels that are not built at all, with commas between them")
+    parser.add_argument("--record", action="store_true", help="append the figures to the results")
+    options = parser.parse_args()
+    for name in options.set:
+        compare(load(name), options.channel, tuple(options.leave_out.split(",")), keep=options.record)
+
+
+def compare(task: Task, channel: str, left_out: tuple[str, ...], *, keep: bool) -> None:
+    """Fit on a fold of train, refit the channels on all of train, ask validation once. Test is not read."""
+    train, valid = task.split.train, task.split.valid
+    usual = one_setting(BuildConfig(validation_cut="user" if task.by_user else "moment"))
+    affordable, _ = usual.affordable(len(task.snapshot.items))
+    names = dict.fromkeys((*affordable, channel))
+    config = usual.model_copy(update={"channels": tuple(name for name in names if name not in left_out)})
+    fold = config.carve(train, 0).folds[0]
+    users = a_few(np.intersect1d(valid.user_pos, train.user_pos), seed=0)
+    inner = _asked(task.snapshot.with_interactions(fold.train), fold, config)
+    outer = _asked(task.for_valid.snapshot, Fold.of(train, valid, users), config)
+    rows = []
+    for fusion in config.fusion[:2]:
+        values = {with_it: _fused(inner, outer, fusion, None if with_it else channel) for with_it in (True, False)}
+        gain = paired_bootstrap(values[True], values[False], seed=0)
+        rows.append([fusion.method, *(f"{values[with_it].mean():.4f}" for with_it in (True, False)), str(gain)])
+        if keep:
+            _record(
+                task, channel, fusion.method, values, {"gain": gain.difference, "se": gain.standard_error, "p": gain.p_value}
+            )
+    report = ChannelReport.of(outer, inner.fit(config.fusion[0]).config)  # type: ignore[union-attr]
+    if keep:
+        for part in report.parts:
+            _figure(task, f"{part.name} alone", part.alone, {"users": report.num_queries})
+    print(plain_table([task.name, f"with {channel}", "without", "gain"], rows), str(report), sep="\n\n", flush=True)
+
+
+def _record(task: Task, channel: str, method: str, values: dict[bool, Values], gain: dict[str, float]) -> None:
+    _figure(task, f"fused by {method}", float(values[True].mean()), {"users": len(values[True]), **gain})
+    _figure(task, f"fused by {method}, without {channel}", float(values[False].mean()), {"users": len(values[False])})
+
+
+def _figure(task: Task, system: str, value: float, config: dict[str, float]) -> None:
+    record(benchmark=BENCHMARK, dataset=task.name, system=system, metric="NDCG@20", value=value, seed=0, config=config)
+
+
+def _fused(inner: Asked, outer: Asked, fusion: FusionConfig, without: str | None) -> Values:
+    """NDCG@20 of each validation query with weights that were fitted on the fold."""
+    names = tuple(name for name in inner.hits if name != without and name in outer.hits)
+    fitted = inner.fit(fusion, names)
+    config = fusion if fitted is None else fitted.config
+    return fused_ndcg(outer.merged(config, names), config, names, outer.around)
+
+
+def _asked(snapshot: GraphSnapshot, fold: Fold, config: BuildConfig) -> Asked:
+    """What an engine built from this snapshot answers to the users of the fold."""
+    started = time.process_time()
+    plain = config.model_copy(update={"fusion": (FusionConfig(method="score"),)})
+    with tempfile.TemporaryDirectory() as folder:
+        report = build_snapshot(snapshot, plain, out=Path(folder, "built"), seed=0)
+        print(f"{time.process_time() - started:.0f} CPU s: {report}", flush=True)
+        return Asked.of([fold], [load_engine(Path(folder, "built"))])
+
+
+if __name__ == "__main__":
+    main()
