@@ -1,4 +1,5 @@
-// Indexes for people who query the graph by hand; kgrecall does not need them.
+// Indexes for people who query the graph by hand; kgrecall does not need them, and creates those that fit a graph when asked:
+//   kgrecall neo4j indexes --store neo4j://HOST:7687
 
 // Find items by words of their title:
 //   CALL db.index.fulltext.queryNodes('item_title', 'lamp') YIELD node, score

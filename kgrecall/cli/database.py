@@ -1,4 +1,4 @@
-"""``export``, ``publish`` and ``neo4j``: the graph in and out of a database, and a local database to try it with."""
+"""``export``, ``publish`` and ``neo4j``: the graph in and out of a database, its indexes, and a local one to try it with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import typer
 from kgrecall.cli.app import app
 from kgrecall.cli.files import Json, Store
 
-server = typer.Typer(no_args_is_help=True, help="A local Neo4j server: start it, ask for it, stop it.")
+server = typer.Typer(
+    no_args_is_help=True, help="A local Neo4j server: start it, ask for it, stop it; indexes for queries by hand."
+)
 app.add_typer(server, name="neo4j")
 
 
@@ -94,6 +96,28 @@ def status(json: Json = False) -> None:
         print(f"Neo4j {running.version} at {running.uri}, data in {running.home}")
     else:
         print(f"not running; {missing_parts() or 'start it with: kgrecall neo4j start'}")
+
+
+@server.command()
+def indexes(store: Store, json: Json = False) -> None:
+    """Create the indexes of graph_schema/indexes.cypher that fit the graph, for queries by hand; wait until they are online."""
+    from kgrecall.cli.console import print_json
+    from kgrecall.errors import Shown, Unsupported
+    from kgrecall.store import open_store
+    from kgrecall.store.neo4j import Neo4jStore
+    from kgrecall.store.neo4j.indexes import apply_indexes
+
+    graph = open_store(store)
+    try:
+        if not isinstance(graph, Neo4jStore):
+            raise Unsupported(store, expected="a Neo4j store", got=Shown("a file"), remedy="Pass --store neo4j://HOST:PORT.")
+        names = apply_indexes(graph)
+    finally:
+        graph.close()
+    if json:
+        print_json({"indexes": names})
+    else:
+        print(f"online: {', '.join(names) or 'none of them fits this graph'}")
 
 
 @server.command()

@@ -28,6 +28,7 @@ from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j import statements as statements
 from kgrecall.store.neo4j.connection import Neo4jConfig
 from kgrecall.store.neo4j.edges import EdgeRecords, EdgeWrite, Lanes
+from kgrecall.store.neo4j.indexes import apply_indexes, shipped_indexes
 from kgrecall.store.neo4j.server import LocalServer
 from kgrecall.types import Query
 
@@ -408,6 +409,19 @@ class TestShippedCypher:
         for (index,) in cypher("SHOW INDEXES YIELD name, owningConstraint WHERE owningConstraint IS NULL RETURN name"):
             cypher(f"DROP INDEX `{index}`")
         neo4j_store.apply_schema(GraphSchema.load(MAPPINGS / "shop.toml"))
+
+    def test_the_command_makes_the_indexes_that_fit(self, neo4j_store: Neo4jStore, cypher: Cypher) -> None:
+        neo4j_store.apply_schema(GraphSchema.load(MAPPINGS / "shop.toml"))
+        assert apply_indexes(neo4j_store) == apply_indexes(neo4j_store) == ["item_title", "viewed_time", "purchased_time"]
+        rows = cypher("SHOW INDEXES YIELD name, state, owningConstraint WHERE owningConstraint IS NULL RETURN name, state")
+        states = {str(name): state for name, state in rows}
+        for name in ("item_title", "viewed_time", "purchased_time"):
+            assert states[name] == "ONLINE"
+            cypher(f"DROP INDEX `{name}`")
+
+    def test_every_shipped_index_is_known(self) -> None:
+        text = (MAPPINGS.parent / "indexes.cypher").read_text()
+        assert [index.name for index in shipped_indexes()] == re.findall(r"INDEX (\w+)", text)
 
     def test_the_constraints_are_those_that_the_mappings_need(self) -> None:
         text = (MAPPINGS.parent / "constraints.cypher").read_text()

@@ -37,7 +37,7 @@ def test_the_ten_lines_run_as_they_stand(tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_command_it_names_exists() -> None:
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     known |= {group.name for group in app.registered_groups if group.name}
-    named = set(re.findall(r"(?:^|`)kgrecall ([a-z]+)", TEXT, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)kgrecall ([a-z0-9-]+)", TEXT, re.MULTILINE))
     assert named <= known
     assert all(f"`{name}`" in TEXT for name in known), "a command that the README does not name"
 
