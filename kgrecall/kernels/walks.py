@@ -1,4 +1,4 @@
-"""Two steps through a bipartite graph, compiled; the twin of :class:`kgrecall.recall.neighbors.NeighborsChannel`."""
+"""Two steps through a bipartite graph, compiled; the twin of :mod:`kgrecall.recall.neighbors` and ``recall.user_knn``."""
 
 from __future__ import annotations
 

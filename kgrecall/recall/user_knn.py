@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch, collect, top_k_of
+from kgrecall.kernels.tier import compiled
+from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch, best_of, collect
 from kgrecall.recall.item_knn import faded_weights
 from kgrecall.recall.sparse_rows import Matrix, SparseRows, power, row_and_column_sums, scaled, transposed
 from kgrecall.settings import Settings
@@ -56,21 +57,32 @@ class UserKnnChannel:
         activity, popularity = row_and_column_sums(chosen)
         likeness = scaled(chosen, power(activity, -config.b), power(popularity, -config.a))
         self._people_of, self._choices = SparseRows(transposed(likeness)), SparseRows(chosen)
+        self._everybody = np.ones(len(activity), np.float32)
         self._item_weight = power(popularity, -config.q)
         if prior is not None:
             self._item_weight = self._item_weight * prior
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
-
         queries = self._faded(queries)
-
-        def best(i: int) -> tuple[PosArray, FloatArray]:
-            people, likeness = self._alike(queries, i)
-            drop = queries.excluded(i)
-            return self._choices.best_columns(people, likeness, k, drop=drop, factor=self._item_weight, mask=queries.mask)
-
-        return collect(queries, k, best)
+        if (loops := compiled()) is None:
+            return collect(queries, k, lambda i: self._best(queries, i, k))
+        found, left_out = loops.best_of_walks(
+            self._people_of.csr,
+            self._choices.csr,
+            self._everybody,
+            (queries.history_indptr, queries.history_pos, queries.history_weight),
+            np.where(queries.user_pos < len(self._everybody), queries.user_pos, -1).astype(np.int32),
+            self._k,
+            (queries.exclude_indptr, queries.exclude_pos),
+            k,
+            self._item_weight,
+            queries.mask,
+        )
+        for i in np.flatnonzero(left_out).tolist():
+            best = self._best(queries, i, k)
+            found[0][i, : len(best[0])], found[1][i, : len(best[0])] = best
+        return Hits(*found)
 
     def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
         """user - history item - a person who chose both - item, by that person's share of the votes.
@@ -98,9 +110,17 @@ class UserKnnChannel:
     def _faded(self, queries: QueryBatch) -> QueryBatch:
         return replace(queries, history_weight=faded_weights(queries, self._half_life))
 
+    def _best(self, queries: QueryBatch, i: int, k: int) -> tuple[PosArray, FloatArray]:
+        people, likeness = self._alike(queries, i)
+        drop = queries.excluded(i)
+        return self._choices.best_columns(people, likeness, k, drop=drop, factor=self._item_weight, mask=queries.mask)
+
     def _alike(self, queries: QueryBatch, i: int) -> tuple[PosArray, FloatArray]:
-        """The k people most alike, most alike first, and how much."""
+        """The k people most alike, in the order in which the history reaches them, and how much."""
         items, weights = queries.history(i)
         own = queries.user_pos[i : i + 1]
         people, likeness = self._people_of.weighted_sum(items, weights, own[own >= 0])
-        return top_k_of(people, likeness, self._k)
+        if len(people) <= self._k:
+            return people, likeness
+        best = np.sort(best_of(people, likeness, self._k))
+        return people[best], likeness[best]

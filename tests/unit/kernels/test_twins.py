@@ -21,6 +21,7 @@ from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.rank_fusion import Fused, fuse
 from kgrecall.recall.sparse_rows import SparseRows
+from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
 
 NUM_ITEMS = 700
 Answer = TypeVar("Answer")
@@ -94,6 +95,14 @@ def _walking(seed: int, beam: int) -> Channel:
     people = csr_array(_sparse(np.random.default_rng(seed), (NUM_ITEMS, 40), 0.05) != 0).astype(np.float32)
     space = build_node_space([Incidence("CHOSE", "User", people, reverse=True)], NodeSpaceConfig(hub_share=1))
     return NeighborsChannel(space, NeighborsConfig(beam=beam), num_users=40)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("k", [3, 1000])
+def test_votes_of_people(seed: int, k: int) -> None:
+    chosen = csr_array(_sparse(np.random.default_rng(seed), (35, NUM_ITEMS), 0.05) != 0).astype(np.float32)
+    channel, batch = UserKnnChannel(chosen, UserKnnConfig(k=k, half_life=4.0)), _batch(seed, seen=seed < 4)
+    _same_hits(*_both(lambda: channel.recall(batch, 60)))
 
 
 lists = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=8), min_size=3, max_size=3)
