@@ -17,30 +17,33 @@ def _show(
     found: PosArray,
     contributions: FloatArray,
     raw: FloatArray,
-    channel: PosArray,
+    i: int,
     slot: PosArray,
     positions: PosArray,
     channel_scores: FloatArray,
     parts: FloatArray,
 ) -> None:
-    """What each channel said of the kept positions of one row."""
-    for rank in range(len(positions)):
-        if positions[rank] >= 0:
-            slot[positions[rank]] = rank + 1
-    for j in range(len(found)):
-        if found[j] >= 0 and slot[found[j]] > 0:
-            rank = slot[found[j]] - 1
-            channel_scores[channel[j], rank], parts[channel[j], rank] = raw[j], contributions[j]
-    for rank in range(len(positions)):
-        if positions[rank] >= 0:
-            slot[positions[rank]] = 0
+    """What each channel said of the kept positions of row i."""
+    channels, _, width = found.shape
+    for rank in range(positions.shape[1]):
+        if positions[i, rank] >= 0:
+            slot[positions[i, rank]] = rank + 1
+    for c in range(channels):
+        for j in range(width):
+            if found[c, i, j] < 0:
+                break
+            rank = slot[found[c, i, j]] - 1
+            if rank >= 0:
+                channel_scores[c, i, rank], parts[c, i, rank] = raw[c, i, j], contributions[c, i, j]
+    for rank in range(positions.shape[1]):
+        if positions[i, rank] >= 0:
+            slot[positions[i, rank]] = 0
 
 
 @entry(
-    given(types.int32, 2),
-    given(types.float32, 2),
-    given(types.float32, 2),
-    given(types.int32),
+    given(types.int32, 3),
+    given(types.float32, 3),
+    given(types.float32, 3),
     written(types.int32),
     written(types.int32),
     written(types.int32, 2),
@@ -52,7 +55,6 @@ def merge(
     found: PosArray,
     contributions: FloatArray,
     raw: FloatArray,
-    channel: PosArray,
     slot: PosArray,
     counts: NDArray[np.int32],
     positions: PosArray,
@@ -62,23 +64,25 @@ def merge(
 ) -> None:
     """Add up contributions by position and keep the best sums above 0 of each row.
 
-    Shapes: found int32, contributions and raw float32 (q, w): the lists of all channels side by side, padded with -1; channel
-    int32 (w,): whose list a column belongs to; slot int32 (largest position + 1,) and counts, zero before and after; positions
-    int32 and scores float32 (q, k), filled with -1 and -inf, channel_scores (NaN) and parts (0) float32 (channels, q, k).
+    Shapes: found int32, contributions and raw float32 (channels, q, w): the lists of the channels, padded with -1; slot int32
+    (largest position + 1,) and counts, zero before and after; positions int32 and scores float32 (q, k), filled with -1 and
+    -inf, channel_scores (NaN) and parts (0) float32 (channels, q, k).
     """
-    width = found.shape[1]
-    distinct, sums, summed = np.empty(width, np.int32), np.empty(width, np.float64), np.empty(width, np.float32)
-    for i in range(len(found)):
+    channels, num_queries, width = found.shape
+    distinct, sums = np.empty(channels * width, np.int32), np.empty(channels * width, np.float64)
+    summed = np.empty(channels * width, np.float32)
+    for i in range(num_queries):
         n = 0
-        for j in range(width):
-            position = found[i, j]
-            if position < 0:
-                continue
-            if slot[position] == 0:
-                distinct[n], sums[n] = position, 0
-                n += 1
-                slot[position] = n
-            sums[slot[position] - 1] += contributions[i, j]
+        for c in range(channels):
+            for j in range(width):
+                position = found[c, i, j]
+                if position < 0:
+                    break
+                if slot[position] == 0:
+                    distinct[n], sums[n] = position, 0
+                    n += 1
+                    slot[position] = n
+                sums[slot[position] - 1] += contributions[c, i, j]
         m = 0
         for d in range(n):
             slot[distinct[d]] = 0
@@ -86,7 +90,7 @@ def merge(
                 summed[m], distinct[m] = np.float32(sums[d]), distinct[d]
                 m += 1
         write_best(summed, distinct, m, counts, positions[i], scores[i])
-        _show(found[i], contributions[i], raw[i], channel, slot, positions[i], channel_scores[:, i], parts[:, i])
+        _show(found, contributions, raw, i, slot, positions, channel_scores, parts)
 
 
 @entry(

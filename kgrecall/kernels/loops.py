@@ -118,16 +118,16 @@ class Loops:
         return normal, met
 
     def merge(
-        self, positions: PosArray, contributions: FloatArray, raw: FloatArray, channel: PosArray, shape: tuple[int, int]
+        self, positions: PosArray, contributions: FloatArray, raw: FloatArray, k: int
     ) -> tuple[PosArray, FloatArray, FloatArray, FloatArray]:
-        """See :func:`kgrecall.recall.rank_fusion.fuse`; ``shape`` is (channels, k)."""
-        channels, k = shape
-        found = _empty(len(positions), k)
-        told = np.empty((channels, len(positions), k), np.float32)
+        """See :func:`kgrecall.recall.rank_fusion.fuse`."""
+        channels, num_queries, _ = positions.shape
+        found = _empty(num_queries, k)
+        told = np.empty((channels, num_queries, k), np.float32)
         told.fill(np.nan)
-        parts = np.zeros((channels, len(positions), k), np.float32)
+        parts = np.zeros((channels, num_queries, k), np.float32)
         slot = self._scratch.zeros("slot", int(positions.max(initial=-1)) + 1, np.int32)
-        merge(positions, contributions, raw, channel, slot, self._scratch.counts, *found, told, parts)
+        merge(positions, contributions, raw, slot, self._scratch.counts, *found, told, parts)
         return *found, told, parts
 
 

@@ -110,6 +110,11 @@ class QueryBatch:
     def __len__(self) -> int:
         return len(self.user_pos)
 
+    @property
+    def lengths(self) -> IntArray:
+        """Of the histories, int64 (q,)."""
+        return self.history_indptr[1:] - self.history_indptr[:-1]
+
     def history(self, i: int) -> tuple[PosArray, FloatArray]:
         """Positions and weights of query i's history."""
         part = slice(self.history_indptr[i], self.history_indptr[i + 1])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.recall.base import Hits
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.rank_fusion import FusionConfig, stacked
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 Values = NDArray[np.float64]
@@ -125,7 +125,7 @@ def merge_lists(hits: Mapping[str, Hits], truth_indptr: IntArray, truth_pos: Int
     scores, found = np.zeros((*shape, len(hits)), np.float32), np.zeros((*shape, len(hits)), np.bool_)
     for channel, (name, hit) in enumerate(hits.items()):
         mine = inverse[where[channel] : where[channel + 1]]
-        scores[row[mine], place[mine], channel] = config.calibrate(name, hit)[hit.positions >= 0]
+        scores[row[mine], place[mine], channel] = config.calibrate((name,), stacked([hit]))[0][hit.positions >= 0]
         found[row[mine], place[mine], channel] = True
     true_key = np.repeat(np.arange(len(num_true)), num_true) << 32 | truth_pos
     relevant, positions = np.zeros(shape, np.bool_), np.full(shape, -1, np.int32)

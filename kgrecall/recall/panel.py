@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from kgrecall.recall.base import Channel, Hits, QueryBatch, Signal
 from kgrecall.recall.combiner import Combiner, Surroundings, log_popularity
 from kgrecall.recall.leanings import LeaningChannel
 from kgrecall.recall.popularity import PopularityChannel
-from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse, text_led
+from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse, stacked, text_led
 from kgrecall.types import BoolArray, FloatArray
 
 TEXT_CHANNEL = "text"
@@ -67,6 +67,7 @@ class Panel:
             if name not in self._all:
                 raise ConfigError("fusion", expected="names of channels", got=name, remedy=nearest(name, self._all))
         self.names = names
+        self._of_everybody = {name for name, channel in self._all.items() if _is_of_everybody(channel)}
         self._fusion, self._depth = self._with_leanings(fusion), depth
         self._combiner = None if fusion.combiner is None or popularity is None else Combiner(fusion.combiner)
         self._popularity = log_popularity(np.zeros(1, np.float32) if popularity is None else popularity)
@@ -120,37 +121,41 @@ class Panel:
         next_choice = self._next_choice(batch, led)
         rescored = weights is None and self._combiner is not None and self._combiner.channels == names
         apart = next_choice & self._scaled(batch, names, rescored)
-        parts = [self._weighed(n, h, w, apart) for n, h, w in zip(names, hits, given, strict=True)]
+        lists = stacked(hits)
+        parts = self._weighed(names, lists, given, apart)
         if led.any():
             text = names.index(TEXT_CHANNEL)
-            parts[text][led] = self._text_parts(names, hits[text])[led]
+            own = Hits(lists.positions[text], lists.scores[text])
+            parts[text][led] = self._text_parts(names, own)[led]
         if rescored and self._combiner is not None:
             around = Surroundings.now(self._popularity, batch.history_indptr)
-            fused = self._combiner.rescore(fuse(hits, parts, max(k, self._cut(batch, hits))), around, next_choice, k)
+            fused = self._combiner.rescore(fuse(lists, parts, max(k, self._cut(batch, hits))), around, next_choice, k)
         else:
-            fused = fuse(hits, parts, k)
-        return PanelAnswer(names, fused, self._personal(names, hits))
+            fused = fuse(lists, parts, k)
+        return PanelAnswer(names, fused, self._personal(names, lists))
 
     @staticmethod
     def _next_choice(batch: QueryBatch, led: BoolArray) -> BoolArray:
         """Queries that ask what somebody with a history will choose next, which is what was learned from: bool (q,)."""
-        rows: BoolArray = ~led & (np.diff(batch.history_indptr) > 0)
+        rows: BoolArray = ~led & (batch.lengths > 0)
         return rows if batch.alike is None else rows & ~batch.alike
 
     def _scaled(self, batch: QueryBatch, names: tuple[str, ...], rescored: bool) -> BoolArray:
         """Where the weights of new items hold, bool (q,): beside all channels; for the networks, if there are any, and else for
         whoever has some history."""
-        lengths = np.diff(batch.history_indptr)
-        return (lengths >= (1 if rescored else _A_HISTORY)) & (names == self.names) & (rescored or self._combiner is None)
+        return (batch.lengths >= (1 if rescored else _A_HISTORY)) & (names == self.names) & (rescored or self._combiner is None)
 
-    def _weighed(self, name: str, hits: Hits, scale: float, apart: BoolArray) -> FloatArray:
-        """A channel's contributions, float32 (q, k); in the rows ``apart`` those of items that nobody has chosen by weights of
+    def _weighed(self, names: tuple[str, ...], lists: Hits, scale: Sequence[float], apart: BoolArray) -> FloatArray:
+        """Contributions, float32 (channels, q, k); in the rows ``apart`` those of items that nobody has chosen by weights of
         their own."""
-        known, new = (np.float32(scale * weight(name)) for weight in (self._fusion.weight, self._fusion.new_weight))
-        contributions = self._fusion.calibrate(name, hits)
-        if self._unmet is None or known == new:
+        contributions = self._fusion.calibrate(names, lists)
+        known = _by_channel(self._fusion.weight(name) * by for name, by in zip(names, scale, strict=True))
+        if self._unmet is None or not apart.any():
             return contributions * known
-        return contributions * np.where(self._unmet[hits.positions] & apart[:, None], new, known)
+        new = _by_channel(self._fusion.new_weight(name) * by for name, by in zip(names, scale, strict=True))
+        if (known == new).all():
+            return contributions * known
+        return contributions * np.where(self._unmet[lists.positions] & apart[:, None], new, known)
 
     def ask_all(self, batch: QueryBatch, names: tuple[str, ...], k: int) -> PanelAnswer:
         """As :meth:`ask`, with every item that a channel found for an answer of k."""
@@ -180,22 +185,28 @@ class Panel:
             update={"weights": {**dict.fromkeys(leaning, max([_LEAST_WEIGHT, *popular])), **fusion.weights}}
         )
 
-    def _personal(self, names: tuple[str, ...], hits: Sequence[Hits]) -> BoolArray:
-        found = np.zeros(len(hits[0].positions), np.bool_)
-        for name, hit in zip(names, hits, strict=True):
-            channel = self._all[name]
-            everybody = isinstance(channel, LeaningChannel) and channel.of_everybody
-            if not everybody and not isinstance(channel, PopularityChannel):
-                found |= hit.positions[:, 0] >= 0
-        return found
+    def _personal(self, names: tuple[str, ...], lists: Hits) -> BoolArray:
+        own = [i for i, name in enumerate(names) if name not in self._of_everybody]
+        return np.asarray((lists.positions[own, :, 0] >= 0).any(axis=0), np.bool_)
 
-    def _text_parts(self, names: tuple[str, ...], hits: Hits) -> FloatArray:
+    def _text_parts(self, names: tuple[str, ...], text: Hits) -> FloatArray:
         """What the text channel contributes to a query with a text: more than all others together."""
         others = sum(self._fusion.weight(name) for name in names if name != TEXT_CHANNEL) or 1.0
         fusion = self._fusion
-        prior = None if self._worth is None else self._worth[hits.positions] * np.float32(fusion.text_popularity)
-        parts = text_led(hits, fusion.calibrate(TEXT_CHANNEL, hits), fusion.text_temperature, prior)
+        prior = None if self._worth is None else self._worth[text.positions] * np.float32(fusion.text_popularity)
+        (worth,) = fusion.calibrate((TEXT_CHANNEL,), stacked([text]))
+        parts = text_led(text, worth, fusion.text_temperature, prior)
         return parts * np.float32(fusion.text_weight * others)
+
+
+def _by_channel(weights: Iterable[float]) -> FloatArray:
+    """float32 (channels, 1, 1)."""
+    return np.array([*weights], np.float32)[:, None, None]
+
+
+def _is_of_everybody(channel: Channel) -> bool:
+    """An answer by this channel alone is not personal."""
+    return isinstance(channel, PopularityChannel) or (isinstance(channel, LeaningChannel) and channel.of_everybody)
 
 
 def _any_of(mask: BoolArray) -> BoolArray | None:

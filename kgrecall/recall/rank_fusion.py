@@ -59,12 +59,28 @@ class FusionConfig(Settings):
         """For an item that nobody has chosen yet."""
         return self.new_weights.get(channel, self.weight(channel))
 
-    def calibrate(self, channel: str, hits: Hits) -> FloatArray:
-        """Contributions of a channel before its weight: float32 (q, k), 0 on padding."""
+    def calibrate(self, channels: Sequence[str], lists: Hits) -> FloatArray:
+        """Contributions of channels before their weights: float32 in the shape of :func:`stacked` lists, 0 on padding."""
         if self.method == "rrf":
-            return reciprocal_rank(hits, self.rrf_c)
-        temperature = self.temperatures.get(channel)
-        return score_over_mean(hits if temperature is None else exponential(hits, temperature), self.depth)
+            return reciprocal_rank(lists, self.rrf_c)
+        spread = [(i, self.temperatures[name]) for i, name in enumerate(channels) if name in self.temperatures]
+        if spread:
+            lists = Hits(lists.positions, lists.scores.copy())
+            for i, temperature in spread:
+                lists.scores[i] = exponential(Hits(lists.positions[i], lists.scores[i]), temperature).scores
+        return score_over_mean(lists, self.depth)
+
+
+def stacked(hits: Sequence[Hits]) -> Hits:
+    """The hits of some channels for the same q queries, as long as the longest: positions and scores (channels, q, k)."""
+    widths = {hit.positions.shape[1] for hit in hits}
+    if len(widths) == 1:
+        return Hits(np.array([hit.positions for hit in hits]), np.array([hit.scores for hit in hits]))
+    every = [Hits.empty(len(hit.positions), max(widths)) for hit in hits]
+    for padded, hit in zip(every, hits, strict=True):
+        padded.positions[:, : hit.positions.shape[1]] = hit.positions
+        padded.scores[:, : hit.positions.shape[1]] = hit.scores
+    return stacked(every)
 
 
 def reciprocal_rank(hits: Hits, c: float = 60.0) -> FloatArray:
@@ -73,7 +89,7 @@ def reciprocal_rank(hits: Hits, c: float = 60.0) -> FloatArray:
     Cormack, Clarke & Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods"
     (SIGIR 2009).
     """
-    return np.where(hits.positions >= 0, _worth(hits.positions.shape[1], c), np.float32(0))
+    return np.where(hits.positions >= 0, _worth(hits.positions.shape[-1], c), np.float32(0))
 
 
 @lru_cache(maxsize=64)
@@ -89,11 +105,10 @@ def score_over_mean(hits: Hits, depth: int = 20) -> FloatArray:
 
     Sum-to-mean normalisation as in Montague & Aslam, "Relevance Score Normalization for Metasearch" (CIKM 2001).
     """
-    valid = hits.positions >= 0
-    scores = np.where(valid, np.maximum(hits.scores, 0), 0).astype(np.float32)
-    head = valid[:, :depth].sum(axis=1)
-    mean = scores[:, :depth].sum(axis=1) / np.maximum(head, 1)
-    return (scores / np.where(mean > 0, mean, 1)[:, None]).astype(np.float32, copy=False)
+    scores = np.maximum(hits.scores, np.float32(0))  # padding too
+    head = (hits.positions[..., :depth] >= 0).sum(axis=-1)
+    mean = scores[..., :depth].sum(axis=-1) / np.maximum(head, 1)
+    return (scores / np.where(mean > 0, mean, 1)[..., None]).astype(np.float32, copy=False)
 
 
 def text_led(hits: Hits, contributions: FloatArray, temperature: float, prior: FloatArray | None = None) -> FloatArray:
@@ -143,39 +158,32 @@ class Fused:
         return Fused(self.positions[rows], self.scores[rows], self.channel_scores[:, rows], self.parts[:, rows])
 
 
-def fuse(hits: Sequence[Hits], contributions: Sequence[FloatArray], k: int) -> Fused:
+def fuse(lists: Hits, contributions: FloatArray, k: int) -> Fused:
     """Add up contributions by item and keep the k best of each row; items whose sum is 0 are left out.
 
-    Args:
-        hits: one per channel, all over the same q queries; their k may differ.
-        contributions: one per channel, already weighted, in the shape of its hits, >= 0.
+    Shapes: lists of positions and scores (channels, q, w), from :func:`stacked`; contributions float32 (channels, q, w),
+    already weighted, >= 0.
     """
-    num_queries = len(hits[0].positions)
+    channels, num_queries, _ = lists.positions.shape
     if (loops := compiled()) is not None:
-        widths = [hit.positions.shape[1] for hit in hits]
-        found = np.concatenate([hit.positions for hit in hits], axis=1)
-        raw = np.concatenate([hit.scores for hit in hits], axis=1)
-        channel = np.repeat(np.arange(len(hits), dtype=np.int32), widths)
-        return Fused(*loops.merge(found, np.concatenate(contributions, axis=1), raw, channel, (len(hits), k)))
+        return Fused(*loops.merge(lists.positions, contributions, lists.scores, k))
     fused = Fused(
         np.full((num_queries, k), -1, np.int32),
         np.full((num_queries, k), -np.inf, np.float32),
-        np.full((len(hits), num_queries, k), np.nan, np.float32),
-        np.zeros((len(hits), num_queries, k), np.float32),
+        np.full((channels, num_queries, k), np.nan, np.float32),
+        np.zeros((channels, num_queries, k), np.float32),
     )
-    lengths = np.stack([(hit.positions >= 0).sum(axis=1) for hit in hits], axis=1)
-    for i, row_lengths in enumerate(lengths):
-        _fuse_row(fused, i, hits, contributions, row_lengths)
+    for i in range(num_queries):
+        _fuse_row(fused, i, lists, contributions)
     return fused
 
 
-def _fuse_row(fused: Fused, i: int, hits: Sequence[Hits], contributions: Sequence[FloatArray], lengths: IntArray) -> None:
-    """Write the answer of query i; ``lengths`` int64 (channels,): how many hits each channel has for it."""
-    cut = lengths.tolist()
-    positions = np.concatenate([hit.positions[i, :n] for hit, n in zip(hits, cut, strict=True)])
+def _fuse_row(fused: Fused, i: int, lists: Hits, contributions: FloatArray) -> None:
+    """Write the answer of query i."""
+    listed = lists.positions[:, i] >= 0
+    positions, parts = lists.positions[:, i][listed], contributions[:, i][listed]
     if not len(positions):
         return
-    parts = np.concatenate([part[i, :n] for part, n in zip(contributions, cut, strict=True)])
     distinct, place = _distinct(positions)
     sums = np.bincount(place, weights=parts, minlength=len(distinct)).astype(np.float32)
     best = best_of(distinct, sums, fused.positions.shape[1])
@@ -184,9 +192,9 @@ def _fuse_row(fused: Fused, i: int, hits: Sequence[Hits], contributions: Sequenc
     rank = np.full(len(distinct), -1)
     rank[best] = np.arange(len(best))
     shown = np.flatnonzero(rank[place] >= 0)
-    channel, rank = np.repeat(np.arange(len(hits)), lengths)[shown], rank[place[shown]]
-    raw = np.concatenate([hit.scores[i, :n] for hit, n in zip(hits, cut, strict=True)])
-    fused.channel_scores[channel, i, rank], fused.parts[channel, i, rank] = raw[shown], parts[shown]
+    channel, rank = np.nonzero(listed)[0][shown], rank[place[shown]]
+    fused.channel_scores[channel, i, rank] = lists.scores[:, i][listed][shown]
+    fused.parts[channel, i, rank] = parts[shown]
 
 
 def _distinct(positions: PosArray) -> tuple[PosArray, PosArray]:
@@ -204,5 +212,6 @@ def _distinct(positions: PosArray) -> tuple[PosArray, PosArray]:
 
 def rrf(hits: Sequence[Hits], k: int, *, weights: Sequence[float] | None = None, c: float = 60.0) -> Fused:
     """Weighted reciprocal rank fusion: ``score(i) = sum_channels weight / (c + rank of i)``."""
-    weights = [1.0] * len(hits) if weights is None else weights
-    return fuse(hits, [reciprocal_rank(h, c) * np.float32(w) for h, w in zip(hits, weights, strict=True)], k)
+    lists = stacked(hits)
+    given = np.ones(len(hits), np.float32) if weights is None else np.array(weights, np.float32)
+    return fuse(lists, reciprocal_rank(lists, c) * given[:, None, None], k)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrecall.recall.base import Hits
-from kgrecall.recall.rank_fusion import FusionConfig, fuse, rrf
+from kgrecall.recall.rank_fusion import FusionConfig, fuse, rrf, stacked
 
 NUM_QUERIES, NUM_ITEMS = 3, 12
 List = list[tuple[int, float]]
@@ -72,8 +72,9 @@ def test_reciprocal_ranks(panel: list[list[List]], weights: list[float], k: int,
 @given(panels, st.lists(weight, min_size=4, max_size=4), st.integers(1, NUM_ITEMS + 2), st.integers(1, 5))
 def test_scores_over_their_mean(panel: list[list[List]], weights: list[float], k: int, depth: int) -> None:
     config = FusionConfig(method="score", depth=depth)
-    hits = [as_hits(rows, NUM_ITEMS) for rows in panel]
-    fused = fuse(hits, [config.calibrate("any", h) * np.float32(w) for h, w in zip(hits, weights, strict=False)], k)
+    lists = stacked([as_hits(rows, NUM_ITEMS) for rows in panel])
+    by_channel = np.array(weights[: len(panel)], np.float32)[:, None, None]
+    fused = fuse(lists, config.calibrate(["any"] * len(panel), lists) * by_channel, k)
     for i in range(NUM_QUERIES):
         expected = naive_score_fusion([rows[i] for rows in panel], weights[: len(panel)], depth)
         check(fused.positions[i], fused.scores[i], expected, k)

@@ -19,7 +19,7 @@ from kgrecall.kernels import tier
 from kgrecall.recall.base import Channel, Hits, QueryBatch
 from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.rank_fusion import Fused, fuse
+from kgrecall.recall.rank_fusion import Fused, fuse, stacked
 from kgrecall.recall.sparse_rows import SparseRows
 from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
 
@@ -112,7 +112,7 @@ lists = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=8), min_size
 @given(st.lists(lists, min_size=1, max_size=4), st.integers(1, 12))
 def test_fusion(channels: list[list[list[int]]], k: int) -> None:
     hits, parts = zip(*[_list(rows, seed) for seed, rows in enumerate(channels)], strict=True)
-    slow, fast = _both(lambda: fuse(hits, parts, k))
+    slow, fast = _both(lambda: fuse(stacked(hits), np.stack(parts), k))
     for name in Fused.__slots__:
         np.testing.assert_array_equal(getattr(slow, name), getattr(fast, name))
 

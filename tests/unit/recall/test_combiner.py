@@ -9,7 +9,7 @@ from kgrecall.recall.combiner_fit import FittedNetwork, fit_network
 from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
 from kgrecall.recall.fusion_weights import weigh
 from kgrecall.recall.merged_lists import MergedLists, merge_lists
-from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse
+from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse, stacked
 
 NUM_ITEMS, DEPTH, NAMES = 60, 25, ("a", "b")
 CONFIG = FusionConfig(method="learned")
@@ -31,12 +31,10 @@ def network(seed: int) -> NetworkWeights:
 def fused(seed: int = 0, num_queries: int = 4) -> tuple[Fused, Surroundings]:
     """Two channels' random hits fused by the first weights, and random surroundings."""
     rng = np.random.default_rng(seed)
-    hits = [drawn(rng, num_queries) for _ in NAMES]
-    parts = [
-        CONFIG.calibrate(name, hit) * np.float32(w) for name, hit, w in zip(NAMES, hits, weights().known.first, strict=True)
-    ]
+    lists = stacked([drawn(rng, num_queries) for _ in NAMES])
+    parts = CONFIG.calibrate(NAMES, lists) * np.array(weights().known.first, np.float32)[:, None, None]
     popularity = log_popularity(rng.integers(1, 30, NUM_ITEMS).astype(np.float32))
-    return fuse(hits, parts, 40), Surroundings.now(popularity, np.arange(0, 3 * num_queries + 1, 3))
+    return fuse(lists, parts, 40), Surroundings.now(popularity, np.arange(0, 3 * num_queries + 1, 3))
 
 
 def drawn(rng: np.random.Generator, num_queries: int) -> Hits:
@@ -106,8 +104,9 @@ def test_other_rows_stay_as_they_were() -> None:
 
 
 def test_short_lists_stay_padded() -> None:
-    hits = [Hits(np.array([[3, 5, -1]], np.int32), np.array([[2.0, 1.0, -np.inf]], np.float32)), Hits.empty(1, 3)]
-    lists = fuse(hits, [CONFIG.calibrate("a", hit) for hit in hits], 3)
+    one = Hits(np.array([[3, 5, -1]], np.int32), np.array([[2.0, 1.0, -np.inf]], np.float32))
+    hits = stacked([one, Hits.empty(1, 3)])
+    lists = fuse(hits, CONFIG.calibrate(["a", "a"], hits), 3)
     around = Surroundings.now(np.zeros(NUM_ITEMS, np.float32), np.array([0, 1]))
     found = Combiner(weights()).rescore(lists, around, np.ones(1, np.bool_), 3)
     assert sorted(found.positions[0].tolist()) == [-1, 3, 5]

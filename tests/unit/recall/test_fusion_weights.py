@@ -6,7 +6,7 @@ import pytest
 from kgrecall.errors import ConfigError
 from kgrecall.recall.base import Hits
 from kgrecall.recall.fusion_weights import fit_weights
-from kgrecall.recall.rank_fusion import FusionConfig, fuse
+from kgrecall.recall.rank_fusion import FusionConfig, fuse, stacked
 
 NUM_QUERIES, NUM_ITEMS, DEPTH = 60, 50, 20
 
@@ -25,8 +25,9 @@ def planted(seed: int = 0) -> tuple[dict[str, Hits], np.ndarray, np.ndarray]:
 
 
 def naive_ndcg(hits: dict[str, Hits], config: FusionConfig, truth: np.ndarray, k: int) -> float:
-    parts = [config.calibrate(name, h) * np.float32(config.weight(name)) for name, h in hits.items()]
-    fused = fuse(list(hits.values()), parts, k)
+    lists = stacked(list(hits.values()))
+    by_channel = np.array([config.weight(name) for name in hits], np.float32)[:, None, None]
+    fused = fuse(lists, config.calibrate(list(hits), lists) * by_channel, k)
     values = []
     for positions, true in zip(fused.positions, truth.reshape(-1, 2), strict=True):
         gains = [1 / np.log2(rank + 2) for rank, p in enumerate(positions) if p in true]

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from kgrecall.errors import ConfigError
 from kgrecall.recall.base import Hits
-from kgrecall.recall.rank_fusion import FusionConfig, exponential, fuse, reciprocal_rank, rrf, score_over_mean, text_led
+from kgrecall.recall.rank_fusion import (
+    FusionConfig,
+    exponential,
+    fuse,
+    reciprocal_rank,
+    rrf,
+    score_over_mean,
+    stacked,
+    text_led,
+)
 
 
 def hits(*rows: list[tuple[int, float]], k: int = 4) -> Hits:
@@ -87,7 +96,7 @@ def test_fusing_a_batch_equals_fusing_each_row(first: list[list[int]], second: l
 
 
 def test_no_hits_at_all() -> None:
-    fused = fuse([Hits.empty(2, 3)], [np.zeros((2, 3), np.float32)], 4)
+    fused = fuse(stacked([Hits.empty(2, 3)]), np.zeros((1, 2, 3), np.float32), 4)
     assert (fused.positions == -1).all()
     assert np.isnan(fused.channel_scores).all()
 
@@ -102,7 +111,18 @@ def test_impossible_settings_are_named(settings: dict[str, dict[str, float]]) ->
 
 
 def test_calibration_follows_the_configuration() -> None:
-    np.testing.assert_array_equal(FusionConfig().calibrate("a", A), reciprocal_rank(A))
+    np.testing.assert_array_equal(FusionConfig().calibrate(["a"], stacked([A]))[0], reciprocal_rank(A))
     score = FusionConfig(method="score", depth=2, temperatures={"b": 0.5})
-    np.testing.assert_array_equal(score.calibrate("a", A), score_over_mean(A, 2))
-    np.testing.assert_array_equal(score.calibrate("b", B), score_over_mean(exponential(B, 0.5), 2))
+    found = score.calibrate(["a", "b"], stacked([A, B]))
+    np.testing.assert_array_equal(found[0], score_over_mean(A, 2))
+    np.testing.assert_array_equal(found[1], score_over_mean(exponential(B, 0.5), 2))
+
+
+def test_lists_of_different_lengths_are_padded() -> None:
+    short = Hits(A.positions[:, :1], A.scores[:, :1])
+    found = stacked([short, B])
+    assert found.positions.shape == (2, *B.positions.shape)
+    np.testing.assert_array_equal(found.positions[0, :, :1], short.positions)
+    assert (found.positions[0, :, 1:] == -1).all()
+    assert (found.scores[0, :, 1:] == -np.inf).all()
+    np.testing.assert_array_equal(found.scores[1], B.scores)
