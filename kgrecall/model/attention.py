@@ -78,9 +78,9 @@ class AttentionEncoder(nn.Module):
         dim = inputs.shape[1]
         generator = torch.Generator().manual_seed(seed)
         lengths = np.linalg.norm(inputs, axis=1)
-        self.scale = np.float32(1 / max(float(lengths[lengths > 0].mean()), 1e-12)) if lengths.any() else np.float32(1)
+        usual = np.float32(lengths[lengths > 0].mean() if lengths.any() else 1)
         self.dropout = config.dropout
-        self.register_buffer("inputs", torch.from_numpy(self.scale * inputs), persistent=False)
+        self.register_buffer("inputs", torch.from_numpy(inputs / usual), persistent=False)
         self.change = nn.Embedding(len(inputs), dim, sparse=True)
         nn.init.zeros_(self.change.weight)
         self.gaps = nn.Parameter(torch.zeros(NUM_GAPS if config.time_tokens else 0, dim))

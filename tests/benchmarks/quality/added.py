@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,29 +40,31 @@ def main() -> None:
 
 
 def compare(task: Task, channel: str, left_out: tuple[str, ...], *, keep: bool) -> None:
-    """Fit on a fold of train, refit the channels on all of train, ask validation once. Test is not read."""
+    """Learn from train, ask validation once: weights that are fitted on half of the users are measured on the others, both
+    ways. Test is not read."""
     train, valid = task.split.train, task.split.valid
-    usual = one_setting(BuildConfig(validation_cut="user" if task.by_user else "moment"))
+    usual = one_setting(BuildConfig(validation_cut="user" if task.by_user else "moment", new_items=0.0, visitors=0.0))
     affordable, _ = usual.affordable(len(task.snapshot.items))
     names = dict.fromkeys((*affordable, channel))
     config = usual.model_copy(update={"channels": tuple(name for name in names if name not in left_out)})
-    fold = config.carve(train, 0).folds[0]
     users = a_few(np.intersect1d(valid.user_pos, train.user_pos), seed=0)
-    inner = _asked(task.snapshot.with_interactions(fold.train), fold, config)
-    outer = _asked(task.for_valid.snapshot, Fold.of(train, valid, users), config)
+    halves = _asked(
+        task.for_valid.snapshot, [Fold.of(train, valid, np.sort(half)) for half in (users[::2], users[1::2])], config
+    )
     rows = []
     for fusion in config.fusion[:2]:
-        values = {with_it: _fused(inner, outer, fusion, None if with_it else channel) for with_it in (True, False)}
+        values = {with_it: _fused(halves, fusion, None if with_it else channel) for with_it in (True, False)}
         gain = paired_bootstrap(values[True], values[False], seed=0)
         rows.append([fusion.method, *(f"{values[with_it].mean():.4f}" for with_it in (True, False)), str(gain)])
         if keep:
-            _record(
-                task, channel, fusion.method, values, {"gain": gain.difference, "se": gain.standard_error, "p": gain.p_value}
-            )
-    report = ChannelReport.of(outer, inner.fit(config.fusion[0]).config)  # type: ignore[union-attr]
+            found = {"gain": gain.difference, "se": gain.standard_error, "p": gain.p_value}
+            _record(task, channel, fusion.method, values, found)
+    first = halves[0].fit(config.fusion[0])
+    assert first is not None
+    report = ChannelReport.of(halves[1], first.config)
     if keep:
-        for part in report.parts:
-            _figure(task, f"{part.name} alone", part.alone, {"users": report.num_queries})
+        for name in halves[0].hits:
+            _figure(task, f"{name} alone", float(_fused(halves, config.fusion[0], None, (name,)).mean()), {"users": len(users)})
     print(plain_table([task.name, f"with {channel}", "without", "gain"], rows), str(report), sep="\n\n", flush=True)
 
 
@@ -74,22 +77,26 @@ def _figure(task: Task, system: str, value: float, config: dict[str, float]) -> 
     record(benchmark=BENCHMARK, dataset=task.name, system=system, metric="NDCG@20", value=value, seed=0, config=config)
 
 
-def _fused(inner: Asked, outer: Asked, fusion: FusionConfig, without: str | None) -> Values:
-    """NDCG@20 of each validation query with weights that were fitted on the fold."""
-    names = tuple(name for name in inner.hits if name != without and name in outer.hits)
-    fitted = inner.fit(fusion, names)
-    config = fusion if fitted is None else fitted.config
-    return fused_ndcg(outer.merged(config, names), config, names, outer.around)
+def _fused(halves: Sequence[Asked], fusion: FusionConfig, without: str | None, only: Sequence[str] = ()) -> Values:
+    """NDCG@20 of each validation query, with weights that were fitted on the other half."""
+    found = []
+    for learn, ask in (halves, halves[::-1]):
+        names = tuple(name for name in learn.hits if name != without and (not only or name in only))
+        fitted = learn.fit(fusion, names)
+        config = fusion if fitted is None else fitted.config
+        found.append(fused_ndcg(ask.merged(config, names), config, names, ask.around))
+    return np.concatenate(found)
 
 
-def _asked(snapshot: GraphSnapshot, fold: Fold, config: BuildConfig) -> Asked:
-    """What an engine built from this snapshot answers to the users of the fold."""
+def _asked(snapshot: GraphSnapshot, folds: Sequence[Fold], config: BuildConfig) -> list[Asked]:
+    """What an engine built from this snapshot answers to the users of each fold."""
     started = time.process_time()
     plain = config.model_copy(update={"fusion": (FusionConfig(method="score"),)})
     with tempfile.TemporaryDirectory() as folder:
         report = build_snapshot(snapshot, plain, out=Path(folder, "built"), seed=0)
         print(f"{time.process_time() - started:.0f} CPU s: {report}", flush=True)
-        return Asked.of([fold], [load_engine(Path(folder, "built"))])
+        engine = load_engine(Path(folder, "built"))
+        return [Asked.of([fold], [engine]) for fold in folds]
 
 
 if __name__ == "__main__":
