@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights
 from kgrecall.recall.rank_fusion import Fused
@@ -89,6 +90,8 @@ class Items:
 
     def inputs(self, first: FloatArray, at: BoolArray) -> FloatArray:
         """Of some of the items: see :func:`features`."""
+        if at.all():
+            return features(self.scores, self.found, first, self.popularity, self.history)
         return features(self.scores[at], self.found[at], first, self.popularity[at], self.history[at])
 
 
@@ -164,7 +167,8 @@ class Combiner:
         """Log odds, and for each network which items it judged and what it was shown of them."""
         new: BoolArray = np.isnan(items.popularity)
         odds = np.zeros(len(new), np.float32)
-        judged = tuple((net, at, items.inputs(net.first, at)) for net, at in ((self._known, ~new), (self._new, new)))
+        asked = ((network, at) for network, at in ((self._known, ~new), (self._new, new)) if at.any())
+        judged = tuple((network, at, items.inputs(network.first, at)) for network, at in asked)
         for network, at, inputs in judged:
             odds[at] = network.log_odds(inputs)
         if self._apart is not None and new.any():
@@ -176,21 +180,22 @@ class Combiner:
         return odds, judged
 
     def _best(self, lists: Fused, around: Surroundings, k: int) -> Fused:
-        row, column = np.nonzero(lists.positions >= 0)
+        listed = lists.positions >= 0
+        row, column = np.nonzero(listed)
         odds, judged = self._judged(self._items(lists, around, row, column))
-        scores = np.full(lists.positions.shape, -np.inf, np.float32)
-        scores[row, column] = np.maximum(odds - self._floor, _LEAST_SCORE)
-        order = np.lexsort((lists.positions, -scores), axis=1)[:, :k]
-        positions, scores = np.take_along_axis(lists.positions, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        raw = np.take_along_axis(lists.channel_scores, order[None], axis=2)
-        kept = np.zeros(lists.positions.shape, np.bool_)
-        np.put_along_axis(kept, order, True, axis=1)
-        every = np.zeros((len(self.channels), *lists.positions.shape), np.float32)
+        scores = np.full(listed.shape, -np.inf, np.float32)
+        scores[listed] = np.maximum(odds - self._floor, _LEAST_SCORE)
+        order = np.argsort(_keys(scores, lists.positions), axis=1)[:, :k]
+        best = order + listed.shape[1] * np.arange(len(order))[:, None]
+        positions, scores = lists.positions.take(best), scores.take(best)
+        raw = lists.channel_scores.reshape(len(self.channels), -1).take(best, axis=1)
+        number = np.zeros(listed.shape, np.int64)
+        number[listed] = np.arange(len(row))
+        chosen, shown = number.take(best), positions >= 0
+        parts = np.zeros((len(self.channels), *chosen.shape), np.float32)
         for network, at, inputs in judged:
-            r, c = row[at], column[at]
-            shown = kept[r, c]
-            every[:, r[shown], c[shown]] = network.added(inputs[shown])
-        parts = np.take_along_axis(every, order[None], axis=2)
+            mine = shown & at[chosen]
+            parts[:, mine] = network.added(inputs[(np.cumsum(at) - 1)[chosen[mine]]])
         return Fused(positions, scores, raw, _completed(parts, raw, scores))
 
     def _items(self, lists: Fused, around: Surroundings, row: IntArray, column: IntArray) -> Items:
@@ -198,6 +203,13 @@ class Combiner:
         first = np.where(np.isnan(popularity)[:, None], self._new.first, self._known.first)
         found, scores = ~np.isnan(lists.channel_scores[:, row, column].T), lists.parts[:, row, column].T / first
         return Items(row, column, scores.astype(np.float32, copy=False), found, popularity, around.history[row])
+
+
+def _keys(scores: FloatArray, positions: PosArray) -> NDArray[np.uint64]:
+    """Ascending where scores, none of which is negative but minus infinity, descend, and positions ascend."""
+    bits = np.where(scores > -np.inf, scores, np.float32(0)).view(np.uint32)
+    keys: NDArray[np.uint64] = (np.uint64(0xFFFFFFFF) - bits) << np.uint64(32) | positions.astype(np.uint32)
+    return keys
 
 
 def together(odds: FloatArray, most: int = 100) -> FloatArray:

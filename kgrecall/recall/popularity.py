@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kgrecall.errors import ConfigError
+from kgrecall.kernels.tier import compiled
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
 from kgrecall.types import BoolArray, FloatArray, Interactions, PosArray
 
@@ -105,9 +106,14 @@ class PopularityChannel:
 
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`."""
-        hits = Hits.empty(len(queries), k)
         order = self._order.eligible(queries.mask)
         order = order[self._popularity[order] > 0]
+        if (loops := compiled()) is not None:
+            most = int((queries.exclude_indptr[1:] - queries.exclude_indptr[:-1]).max(initial=0))
+            everybody = np.tile(order[: k + most], (len(queries), 1))
+            lists, drop = (everybody, self._popularity[everybody]), (queries.exclude_indptr, queries.exclude_pos)
+            return Hits(*loops.keep_eligible(lists, drop, queries.num_items, k))
+        hits = Hits.empty(len(queries), k)
         for i in range(len(queries)):
             best = first_without(order, queries.excluded(i), k)
             hits.positions[i, : len(best)] = best

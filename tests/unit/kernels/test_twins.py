@@ -19,6 +19,7 @@ from kgrecall.kernels import tier
 from kgrecall.recall.base import Channel, Hits, QueryBatch
 from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.popularity import PopularityChannel
 from kgrecall.recall.rank_fusion import Fused, fuse, stacked
 from kgrecall.recall.sparse_rows import SparseRows
 from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
@@ -103,6 +104,14 @@ def test_votes_of_people(seed: int, k: int) -> None:
     chosen = csr_array(_sparse(np.random.default_rng(seed), (35, NUM_ITEMS), 0.05) != 0).astype(np.float32)
     channel, batch = UserKnnChannel(chosen, UserKnnConfig(k=k, half_life=4.0)), _batch(seed, seen=seed < 4)
     _same_hits(*_both(lambda: channel.recall(batch, 60)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("k", [5, 2 * NUM_ITEMS])
+def test_popular_items(seed: int, k: int) -> None:
+    counts = np.random.default_rng(seed).integers(0, 9, NUM_ITEMS).astype(np.float32)
+    channel, batch = PopularityChannel(counts), _batch(seed, seen=seed < 2)
+    _same_hits(*_both(lambda: channel.recall(batch, k)))
 
 
 lists = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=8), min_size=3, max_size=3)
