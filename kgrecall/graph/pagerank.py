@@ -119,7 +119,7 @@ def personalised_pagerank(
     _check_walk(weights, restart, tolerance)
     settled, waiting = np.zeros(len(graph)), np.zeros(len(graph))
     alone = graph.num_edges(seeds) == 0
-    mass = weights / weights.sum()
+    mass = weights / np.cumsum(weights)[-1]  # added up one after the other, as compiled loops do
     settled[seeds[alone]], waiting[seeds[~alone]] = mass[alone], mass[~alone]
     reached: NDArray[np.integer[Any]] = np.asarray(seeds)[~alone]
     for _ in count() if max_steps is None else range(max_steps):
@@ -134,7 +134,8 @@ def personalised_pagerank(
         if _in_one_sweep(graph, reached):
             waiting += np.bincount(reached, pushed, minlength=len(graph))
         else:
-            np.add.at(waiting, reached, pushed)
+            nodes, place = np.unique(reached, return_inverse=True)
+            waiting[nodes] += np.bincount(place, pushed)
     waiting *= restart
     waiting += settled
     return waiting

@@ -14,6 +14,7 @@ from kgrecall.kernels.gram import gather_gram
 from kgrecall.kernels.lists import keep_eligible, merge
 from kgrecall.kernels.selection import MAX_BUCKETS
 from kgrecall.kernels.sums import best_of_rows
+from kgrecall.kernels.visits import best_of_visits
 from kgrecall.kernels.walks import best_of_walks
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
@@ -84,6 +85,26 @@ class Loops:
         walk = (*to_nodes, *to_items, node_weight, *rows, own, beam, *drop, factor, _or(mask, _ALL))
         best_of_walks(*walk, nodes, items, self._scratch.counts, returned, *found)
         return found, returned
+
+    def best_of_visits(
+        self,
+        graph: Csr,
+        first: int,
+        rows: tuple[IntArray, PosArray, FloatArray],
+        walk: tuple[float, float, int],
+        drop: tuple[IntArray, PosArray],
+        k: int,
+        factor: FloatArray,
+        mask: BoolArray | None,
+    ) -> Lists:
+        """See :class:`kgrecall.recall.pagerank.PageRankChannel`; ``walk``: restart, tolerance and steps."""
+        _check_mask(mask, len(factor))
+        found, num_nodes = _empty(len(rows[0]) - 1, k), len(graph[0]) - 1
+        waiting, settled, arrived = self._scratch.zeros("visits", 3 * num_nodes, np.float64).reshape(3, num_nodes)
+        marks = self._scratch.zeros("marks", num_nodes // 64 + 1, np.uint64)
+        asked = (*graph, first, *rows, *walk, *drop, factor, _or(mask, _ALL))
+        best_of_visits(*asked, waiting, settled, arrived, marks, self._scratch.counts, *found)
+        return found
 
     def best_of_dense(
         self,

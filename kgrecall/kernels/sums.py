@@ -100,11 +100,19 @@ def _take_best_touched(
             score = np.float32(0)
         row[m], columns[m] = score, column  # without a branch
         m += int(score > 0)
-    chosen = np.empty(m, np.int32)
-    m = best_positive(row.view(np.int32), m, len(positions), counts, chosen)
+    write_best_positive(row, columns, m, counts, positions, scores)
+
+
+@inner
+def write_best_positive(
+    found: FloatArray, kept: PosArray, n: int, counts: NDArray[np.int32], positions: PosArray, scores: FloatArray
+) -> None:
+    """As :func:`write_best`, of the scores above 0 alone; overwrites what was found."""
+    chosen = np.empty(n, np.int32)
+    m = best_positive(found.view(np.int32), n, len(positions), counts, chosen)
     for c in range(m):
-        row[c], columns[c] = row[chosen[c]], columns[chosen[c]]
-    write_best(row, columns, m, counts, positions, scores)
+        found[c], kept[c] = found[chosen[c]], kept[chosen[c]]  # ascending: nothing is overwritten before it is read
+    write_best(found, kept, m, counts, positions, scores)
 
 
 @inner

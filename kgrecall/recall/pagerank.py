@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from kgrecall.graph.pagerank import JointGraph, personalised_pagerank
+from kgrecall.kernels.tier import compiled
 from kgrecall.recall.base import Evidence, Hits, QueryBatch, collect, top_positive
 from kgrecall.recall.node_space import NodeSpace, shared_columns, strongest_walks
 from kgrecall.recall.sparse_rows import SparseRows, power
@@ -72,6 +73,21 @@ class PageRankChannel:
     def recall(self, queries: QueryBatch, k: int) -> Hits:
         """See :meth:`kgrecall.recall.base.Channel.recall`; a query without history gets nothing."""
 
+        if (loops := compiled()) is not None:
+            graph, config = self._graph, self._config
+            return Hits(
+                *loops.best_of_visits(
+                    (graph.indptr, graph.indices, graph.share),
+                    self._first_item,
+                    (queries.history_indptr, queries.history_pos, queries.history_weight),
+                    (config.restart, config.tolerance, config.max_steps),
+                    (queries.exclude_indptr, queries.exclude_pos),
+                    k,
+                    self._item_weight,
+                    queries.mask,
+                )
+            )
+
         def best(i: int) -> tuple[PosArray, FloatArray]:
             scores = self._visits(queries, i).astype(np.float32)
             scores *= self._item_weight
@@ -110,7 +126,7 @@ class PageRankChannel:
             tolerance=config.tolerance,
             max_steps=config.max_steps,
         )
-        visits: NDArray[np.float64] = mass.sum() * self._graph.part(self._space.naming.item, found)
+        visits: NDArray[np.float64] = np.cumsum(mass)[-1] * self._graph.part(self._space.naming.item, found)
         visits[seeds] -= config.restart * mass
         visits[seeds[visits[seeds] < 1e-9 * mass]] = 0  # the rounding of a difference
         return visits

@@ -14,17 +14,24 @@ from scipy.sparse import csr_array
 pytest.importorskip("numba", reason="the extra 'fast' is not installed")
 
 from kgrecall.errors import ShapeError
+from kgrecall.graph.adjacency import Adjacency
 from kgrecall.graph.knowledge import Incidence
+from kgrecall.graph.pagerank import JointGraph
+from kgrecall.graph.snapshot import GraphSnapshot
+from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.kernels import tier
 from kgrecall.recall.base import Channel, Hits, QueryBatch
 from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.pagerank import PageRankChannel, PageRankConfig
 from kgrecall.recall.popularity import PopularityChannel
 from kgrecall.recall.rank_fusion import Fused, fuse, stacked
 from kgrecall.recall.sparse_rows import SparseRows
 from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
+from kgrecall.schema import GraphSchema
 
 NUM_ITEMS = 700
+CHOSE = ("User", "CHOSE", "Item")
 Answer = TypeVar("Answer")
 
 
@@ -104,6 +111,31 @@ def test_votes_of_people(seed: int, k: int) -> None:
     chosen = csr_array(_sparse(np.random.default_rng(seed), (35, NUM_ITEMS), 0.05) != 0).astype(np.float32)
     channel, batch = UserKnnChannel(chosen, UserKnnConfig(k=k, half_life=4.0)), _batch(seed, seen=seed < 4)
     _same_hits(*_both(lambda: channel.recall(batch, 60)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("steps", "tolerance"), [(1, 1e-6), (2, 1e-6), (2, 2e-3), (4, 1e-5)])
+def test_visits(seed: int, steps: int, tolerance: float) -> None:
+    """Few edges and many: the numpy twin sweeps over all nodes or tells those apart that were reached."""
+    channel, batch = _visiting(seed, steps, tolerance, share=0.004 if seed < 3 else 0.1), _batch(seed, seen=seed % 2 == 0)
+    slow, fast = _both(lambda: channel.recall(batch, 60))
+    _same_hits(slow, fast)
+    _same_hits(fast, channel.recall(batch, 60))  # what is used again was cleared
+    if tolerance < 1e-3:  # else nothing is worth pushing where users have many edges
+        assert (fast.positions >= 0).any() == (steps > 1)  # one step from an item ends at users
+
+
+def _visiting(seed: int, steps: int, tolerance: float, *, share: float) -> Channel:
+    """Forty users, then the items, some of which have no edge."""
+    people = (_sparse(np.random.default_rng(seed), (40, NUM_ITEMS), share) != 0).astype(np.float32)
+    rows, columns = people.nonzero()
+    relations = {CHOSE: Adjacency.from_edges(CHOSE, rows, columns, people.data, None, num_sources=40, num_targets=NUM_ITEMS)}
+    vocabularies = {"User": Vocabulary.of(map(str, range(40))), "Item": Vocabulary.of(map(str, range(NUM_ITEMS)))}
+    nodes, ends = {"User": {"role": "user"}, "Item": {"role": "item"}}, {"source": "User", "target": "Item"}
+    schema = GraphSchema.parse({"nodes": nodes, "edges": {"CHOSE": {"role": "interaction", **ends}}})
+    graph = JointGraph.of(GraphSnapshot(schema, "1", vocabularies, relations, {CHOSE: "CHOSE"}, {}))
+    space = build_node_space([Incidence("CHOSE", "User", csr_array(people.T), reverse=True)], NodeSpaceConfig(hub_share=1))
+    return PageRankChannel(graph, space, PageRankConfig(max_steps=steps, tolerance=tolerance))
 
 
 @pytest.mark.parametrize("seed", range(4))
