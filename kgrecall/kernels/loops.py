@@ -12,6 +12,7 @@ from kgrecall.errors import ShapeError
 from kgrecall.kernels.dense import FEW, best_of_dense
 from kgrecall.kernels.gram import gather_gram
 from kgrecall.kernels.lists import keep_eligible, merge
+from kgrecall.kernels.networks import judge_lists, keep_best
 from kgrecall.kernels.selection import MAX_BUCKETS
 from kgrecall.kernels.sums import best_of_rows
 from kgrecall.kernels.visits import best_of_visits
@@ -22,6 +23,12 @@ Csr = tuple[IntArray, PosArray, FloatArray]
 """indptr int64, indices int32, values float32."""
 Lists = tuple[PosArray, FloatArray]
 """positions int32 (q, k) and scores float32 (q, k), best first, ties by position, padded with -1 and -inf."""
+Lists4 = tuple[PosArray, FloatArray, FloatArray, FloatArray]
+"""The fields of :class:`kgrecall.recall.rank_fusion.Fused`."""
+Around = tuple[FloatArray, IntArray, FloatArray]
+"""popularity, source and history: see :class:`kgrecall.recall.combiner.Surroundings`."""
+Networks = tuple[FloatArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""first, hidden, bias, out and direct of two networks: see :func:`kgrecall.kernels.networks.judge_lists`."""
 _ALL = np.zeros(0, np.bool_)
 _NO_FACTOR = np.zeros(0, np.float32)
 _NO_ITEMS = np.zeros(0, np.int32)
@@ -138,9 +145,25 @@ class Loops:
         gather_gram(*gram, item, neighbours, places, normal, met)
         return normal, met
 
-    def merge(
-        self, positions: PosArray, contributions: FloatArray, raw: FloatArray, k: int
-    ) -> tuple[PosArray, FloatArray, FloatArray, FloatArray]:
+    def rescored(self, lists: Lists4, around: Around, networks: Networks, judged: FloatArray, k: int) -> Lists4:
+        """See :func:`kgrecall.kernels.networks.keep_best`."""
+        channels, num_queries, _ = lists[2].shape
+        found, told = _empty(num_queries, k), np.full((channels, num_queries, k), np.nan, np.float32)
+        parts = np.zeros((channels, num_queries, k), np.float32)
+        slot = self._scratch.zeros("slot", int(lists[0].max(initial=-1)) + 1, np.int32)
+        asked = (lists[0], lists[2], lists[3], *around, *networks, judged)
+        keep_best(*asked, slot, self._scratch.counts, *found, told, parts)
+        return *found, told, parts
+
+    @staticmethod
+    def judged(lists: Lists4, around: Around, networks: Networks) -> FloatArray:
+        """See :func:`kgrecall.kernels.networks.judge_lists`: minus infinity on padding."""
+        odds = np.full(lists[0].shape, -np.inf, np.float32)
+        asked = (lists[0], lists[2], lists[3], *around, *networks)
+        judge_lists(*asked, odds)
+        return odds
+
+    def merge(self, positions: PosArray, contributions: FloatArray, raw: FloatArray, k: int) -> Lists4:
         """See :func:`kgrecall.recall.rank_fusion.fuse`."""
         channels, num_queries, _ = positions.shape
         found = _empty(num_queries, k)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrecall.kernels.tier import compiled
 from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights
 from kgrecall.recall.rank_fusion import Fused
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
-_LEAST_SCORE = 1e-6
+Values = NDArray[np.float64]
+_LEAST_SCORE = np.float32(1e-6)
 _PER_CHANNEL = 3
 
 
@@ -67,9 +69,11 @@ def features(
     Shapes: scores float32 (n, channels) >= 0, found bool (n, channels), first (channels,), popularity (NaN: nobody has chosen
     it) and history float32 (n,) -> float32 (n, 3 channels + 4).
     """
-    count, total = found.sum(axis=1, dtype=np.float32), scores @ first
+    exact = scores.astype(np.float64)  # sums are rounded once, whatever their order
+    count, total = found.sum(axis=1, dtype=np.float32), (exact @ first.astype(np.float64)).astype(np.float32)
     context = np.stack([count, total, np.nan_to_num(popularity), history], axis=1)
-    return np.concatenate((scores, np.log1p(scores), found, context), axis=1, dtype=np.float32)
+    logarithms = np.log1p(exact).astype(np.float32)
+    return np.concatenate((scores, logarithms, found, context), axis=1, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,13 +104,21 @@ class Network:
 
     def __init__(self, weights: NetworkWeights) -> None:
         self.first = np.array(weights.first, np.float32)
-        self._hidden, self._bias = np.array(weights.hidden, np.float32), np.array(weights.bias, np.float32)
-        self._out, self._direct = np.array(weights.out, np.float32), np.array(weights.direct, np.float32)
+        given = (weights.hidden, weights.bias, weights.out, weights.direct)
+        self._hidden, self._bias, self._out, self._direct = (
+            np.array(values, np.float32).astype(np.float64) for values in given
+        )
+
+    @property
+    def numbers(self) -> tuple[Values, Values, Values, Values]:
+        """float64: hidden (features, units), bias and out (units,), direct (features,)."""
+        return self._hidden, self._bias, self._out, self._direct
 
     def log_odds(self, inputs: FloatArray) -> FloatArray:
         """float32 (n, features) -> (n,)."""
-        odds: FloatArray = np.maximum(inputs @ self._hidden + self._bias, 0) @ self._out + inputs @ self._direct
-        return odds
+        exact = inputs.astype(np.float64)
+        odds = np.maximum(exact @ self._hidden + self._bias, 0) @ self._out + exact @ self._direct
+        return np.asarray(odds.astype(np.float32))
 
     def judge(self, items: Items) -> FloatArray:
         """float32 (n,)."""
@@ -114,7 +126,7 @@ class Network:
 
     def added(self, inputs: FloatArray) -> FloatArray:
         """What each channel adds to the log odds of an item that nobody found: float32 (n, features) -> (channels, n)."""
-        num = len(self.first)
+        num, inputs = len(self.first), inputs.astype(np.float64)
         change = inputs.copy()
         change[:, -2:] = 0  # the item and the history are what they are, whoever finds the item
         active = inputs @ self._hidden + self._bias
@@ -125,8 +137,7 @@ class Network:
         found, scores = inputs[:, 2 * num : 3 * num], inputs[:, :num] * self.first
         own += added[:, -4, None] * found / _not_0(found.sum(axis=1, keepdims=True))
         own += added[:, -3, None] * scores / _not_0(scores.sum(axis=1, keepdims=True))
-        transposed: FloatArray = own.T
-        return transposed
+        return np.asarray(own.T.astype(np.float32))
 
 
 class Combiner:
@@ -142,6 +153,7 @@ class Combiner:
         self.channels = weights.channels
         self._known, self._apart = Network(weights.known), weights.new
         self._new = self._known if self._apart is None else Network(self._apart.network)
+        self._both = _side_by_side(self._known, self._new)
         self._floor = np.float32(weights.floor)
 
     def rescore(self, fused: Fused, around: Surroundings, rows: BoolArray, k: int) -> Fused:
@@ -152,6 +164,8 @@ class Combiner:
                 of ``channels``.
         """
         taken = np.flatnonzero(rows & (fused.positions[:, 0] >= 0))
+        if len(taken) == len(rows):
+            return self._best(fused, around, k)
         cut = fused.head(k)
         if len(taken):
             best = self._best(fused.rows(taken), around.rows(taken), k)
@@ -161,41 +175,65 @@ class Combiner:
 
     def log_odds(self, items: Items) -> FloatArray:
         """float32 (n,), of one scale within a query."""
-        return self._judged(items)[0]
+        odds, new = self._apart_odds(items), np.isnan(items.popularity)
+        if self._apart is None or not new.any():
+            return odds
+        every = np.full((int(items.row.max()) + 1, int(items.column.max()) + 1), -np.inf, np.float32)
+        unmet, history = np.zeros(every.shape, np.bool_), np.zeros(len(every), np.float32)
+        place = items.row, items.column
+        every[place], unmet[place], history[items.row] = odds, new, items.history
+        return np.asarray(self._levelled(every, unmet, history)[place])
 
-    def _judged(self, items: Items) -> tuple[FloatArray, tuple[tuple[Network, BoolArray, FloatArray], ...]]:
-        """Log odds, and for each network which items it judged and what it was shown of them."""
+    def _apart_odds(self, items: Items) -> FloatArray:
+        """What the network of each item gives it: float32 (n,)."""
+        odds = np.zeros(len(items.row), np.float32)
+        for network, at in self._judges(items):
+            odds[at] = network.log_odds(items.inputs(network.first, at))
+        return odds
+
+    def _judges(self, items: Items) -> list[tuple[Network, BoolArray]]:
+        """The networks that have something to judge, and what: bool (n,)."""
         new: BoolArray = np.isnan(items.popularity)
-        odds = np.zeros(len(new), np.float32)
-        asked = ((network, at) for network, at in ((self._known, ~new), (self._new, new)) if at.any())
-        judged = tuple((network, at, items.inputs(network.first, at)) for network, at in asked)
-        for network, at, inputs in judged:
-            odds[at] = network.log_odds(inputs)
-        if self._apart is not None and new.any():
-            known = np.full((int(items.row.max()) + 1, int(items.column.max()) + 1), -np.inf, np.float32)
-            known[items.row[~new], items.column[~new]] = odds[~new]
-            level = together(known)[items.row[new]]
-            odds[new] += np.where(level > -np.inf, level, np.float32(self._apart.level)) + np.float32(self._apart.offset)
-            odds[new] += np.float32(self._apart.history) * items.history[new]
-        return odds, judged
+        return [(network, at) for network, at in ((self._known, ~new), (self._new, new)) if at.any()]
+
+    def _levelled(self, odds: FloatArray, new: BoolArray, history: FloatArray) -> FloatArray:
+        """Log odds (q, u), minus infinity on padding, of which those of new items stand on a scale of their own; on one."""
+        if self._apart is None or not new.any():
+            return odds
+        level = together(np.where(new, np.float32(-np.inf), odds))
+        level = np.where(level > -np.inf, level, np.float32(self._apart.level)) + np.float32(self._apart.offset)
+        level += np.float32(self._apart.history) * history
+        return np.where(new, odds + level[:, None], odds)
 
     def _best(self, lists: Fused, around: Surroundings, k: int) -> Fused:
-        listed = lists.positions >= 0
+        listed, loops = lists.positions >= 0, compiled()
         row, column = np.nonzero(listed)
-        odds, judged = self._judged(self._items(lists, around, row, column))
-        scores = np.full(listed.shape, -np.inf, np.float32)
-        scores[listed] = np.maximum(odds - self._floor, _LEAST_SCORE)
+        seen = around.popularity, around.source, around.history
+        fields = lists.positions, lists.scores, lists.channel_scores, lists.parts
+        if loops is not None:
+            odds = loops.judged(fields, seen, self._both)
+        else:
+            odds = np.full(listed.shape, -np.inf, np.float32)
+            odds[listed] = self._apart_odds(self._items(lists, around, row, column))
+        if self._apart is not None:
+            query = np.arange(len(listed))[:, None]
+            odds = self._levelled(odds, listed & np.isnan(around.of(query, lists.positions)), around.history)
+        scores = np.where(listed, np.maximum(odds - self._floor, _LEAST_SCORE), np.float32(-np.inf))
+        if loops is not None:
+            return Fused(*loops.rescored(fields, seen, self._both, scores, k))
         order = np.argsort(_keys(scores, lists.positions), axis=1)[:, :k]
-        best = order + listed.shape[1] * np.arange(len(order))[:, None]
+        return self._kept(lists, around, scores, order)
+
+    def _kept(self, lists: Fused, around: Surroundings, scores: FloatArray, order: IntArray) -> Fused:
+        """What stands at ``order`` (q, k) of each list."""
+        best = order + scores.shape[1] * np.arange(len(order))[:, None]
         positions, scores = lists.positions.take(best), scores.take(best)
         raw = lists.channel_scores.reshape(len(self.channels), -1).take(best, axis=1)
-        number = np.zeros(listed.shape, np.int64)
-        number[listed] = np.arange(len(row))
-        chosen, shown = number.take(best), positions >= 0
-        parts = np.zeros((len(self.channels), *chosen.shape), np.float32)
-        for network, at, inputs in judged:
-            mine = shown & at[chosen]
-            parts[:, mine] = network.added(inputs[(np.cumsum(at) - 1)[chosen[mine]]])
+        row, rank = np.nonzero(positions >= 0)
+        items = self._items(lists, around, row, order[row, rank])
+        parts = np.zeros((len(self.channels), *order.shape), np.float32)
+        for network, at in self._judges(items):
+            parts[:, row[at], rank[at]] = network.added(items.inputs(network.first, at))
         return Fused(positions, scores, raw, _completed(parts, raw, scores))
 
     def _items(self, lists: Fused, around: Surroundings, row: IntArray, column: IntArray) -> Items:
@@ -203,6 +241,18 @@ class Combiner:
         first = np.where(np.isnan(popularity)[:, None], self._new.first, self._known.first)
         found, scores = ~np.isnan(lists.channel_scores[:, row, column].T), lists.parts[:, row, column].T / first
         return Items(row, column, scores.astype(np.float32, copy=False), found, popularity, around.history[row])
+
+
+def _side_by_side(*networks: Network) -> tuple[FloatArray, Values, Values, Values, Values]:
+    """first float32 and :attr:`Network.numbers` of some networks, with as many units as the largest has."""
+    units = max(len(network.numbers[1]) for network in networks)
+    padded = []
+    for network in networks:
+        hidden, bias, out, direct = network.numbers
+        more = (0, units - len(bias))
+        padded.append((np.pad(hidden, ((0, 0), more)), np.pad(bias, more), np.pad(out, more), direct))
+    hidden, bias, out, direct = (np.stack(values) for values in zip(*padded, strict=True))
+    return np.stack([network.first for network in networks]), hidden, bias, out, direct
 
 
 def _keys(scores: FloatArray, positions: PosArray) -> NDArray[np.uint64]:
@@ -227,9 +277,9 @@ def _completed(parts: FloatArray, raw: FloatArray, scores: FloatArray) -> FloatA
     """Parts (channels, q, k) that add up to the scores: what is missing is shared by the channels that found the item."""
     found = ~np.isnan(raw)
     missing = np.where(scores > -np.inf, scores, 0) - parts.sum(axis=0)
-    completed: FloatArray = np.where(found, parts + missing / np.maximum(found.sum(axis=0), 1), 0)
-    return completed
+    completed = np.where(found, parts + missing / np.maximum(found.sum(axis=0), 1), 0)
+    return np.asarray(completed.astype(np.float32))
 
 
-def _not_0(values: FloatArray) -> FloatArray:
-    return np.where(np.abs(values) > 1e-7, values, np.float32(1))
+def _not_0(values: Values) -> Values:
+    return np.where(np.abs(values) > 1e-7, values, 1.0)

@@ -155,7 +155,8 @@ class Fused:
 
     def rows(self, rows: IntArray) -> Fused:
         """A copy of some rows."""
-        return Fused(self.positions[rows], self.scores[rows], self.channel_scores[:, rows], self.parts[:, rows])
+        told, parts = self.channel_scores.take(rows, axis=1), self.parts.take(rows, axis=1)
+        return Fused(self.positions[rows], self.scores[rows], told, parts)
 
 
 def fuse(lists: Hits, contributions: FloatArray, k: int) -> Fused:

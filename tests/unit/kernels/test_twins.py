@@ -21,6 +21,8 @@ from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.kernels import tier
 from kgrecall.recall.base import Channel, Hits, QueryBatch
+from kgrecall.recall.combiner import Combiner, Surroundings, log_popularity
+from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
 from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
 from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.pagerank import PageRankChannel, PageRankConfig
@@ -136,6 +138,29 @@ def _visiting(seed: int, steps: int, tolerance: float, *, share: float) -> Chann
     graph = JointGraph.of(GraphSnapshot(schema, "1", vocabularies, relations, {CHOSE: "CHOSE"}, {}))
     space = build_node_space([Incidence("CHOSE", "User", csr_array(people.T), reverse=True)], NodeSpaceConfig(hub_share=1))
     return PageRankChannel(graph, space, PageRankConfig(max_steps=steps, tolerance=tolerance))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("apart", [False, True])
+def test_networks(seed: int, apart: bool) -> None:
+    """Some of the items are new, the lists are of different lengths, one query is not judged in every other case."""
+    rng = np.random.default_rng(seed)
+    hits, parts = zip(*[_list([list(rng.permutation(30)[:n]) for n in (0, 1, 8, 5)], seed) for seed in range(3)], strict=True)
+    new = NewItemWeights(network=_network(rng, 6), offset=-0.5, history=0.25, level=1.5)
+    weights = CombinerWeights(channels=("a", "b", "c"), known=_network(rng, 4), new=new if apart else None, floor=-3.0)
+    counts = np.where(rng.random(30) < 0.3, 0, rng.integers(1, 20, 30)).astype(np.float32)
+    around = Surroundings.now(log_popularity(counts), np.array([0, 2, 4, 9, 9]))
+    rows, combiner = np.array([True, True, True, seed % 2 == 0]), Combiner(weights)
+    lists = fuse(stacked(hits), np.stack(parts), 24)
+    slow, fast = _both(lambda: combiner.rescore(lists, around, rows, 9))
+    for name in Fused.__slots__:
+        np.testing.assert_array_equal(getattr(slow, name), getattr(fast, name))
+
+
+def _network(rng: np.random.Generator, units: int) -> NetworkWeights:
+    hidden = tuple(tuple(row) for row in rng.normal(size=(13, units)).tolist())
+    bias, out, direct = (tuple(rng.normal(size=n).tolist()) for n in (units, units, 13))
+    return NetworkWeights(first=(1.0, 0.5, 2.0), hidden=hidden, bias=bias, out=out, direct=direct)
 
 
 @pytest.mark.parametrize("seed", range(4))
