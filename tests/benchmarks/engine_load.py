@@ -17,6 +17,7 @@ import numpy as np
 from kgrecall.graph.adjacency import Adjacency
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.artifact import ArtifactWriter
+from kgrecall.jobs.behaviour_part import BehaviourPart
 from kgrecall.jobs.ingredients import Ingredients, save
 from kgrecall.recall.engine import EngineConfig
 from kgrecall.recall.neighbors import NeighborsConfig
@@ -66,7 +67,7 @@ def _write(world: World, out: Path) -> None:
         snapshot=_with_choices(world),
         popularity=world.histories.popularity(),
         item_knn=world.similarity,
-        ease=None,
+        behaviour=BehaviourPart(),
         attributes=None,
         texts=None,
         embeddings=world.embeddings,

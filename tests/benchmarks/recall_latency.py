@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +22,8 @@ from scipy import sparse
 from kgrecall.types import FloatArray, Query
 from tests.benchmarks.latency_world import CHEAP, SEED, World, make_world
 from tests.benchmarks.quality.peers import run_peer
-from tests.benchmarks.record import measure, record
+from tests.benchmarks.record import measure
+from tests.benchmarks.timings import Timings
 
 K = 100
 REQUESTS = 1000
@@ -44,10 +44,12 @@ def _run(world: World, *, peers: bool) -> None:
     _bare(world, asked)
     for suffix, condition in (("", None), (", filtered", f"price < {CHEAP}")):
         queries = [Query(user_id=user, k=K, filter=condition) for user in ids]
-        _latencies(world, FUSED + suffix, [lambda q=q: world.engine.recall(q) for q in queries])
-        _throughput(world, "fused, batched" + suffix, REQUESTS, lambda queries=queries: world.engine.recall_many(queries))
+        _timings(world).latencies(FUSED + suffix, [lambda q=q: world.engine.recall(q) for q in queries])
+        _timings(world).throughput(
+            "fused, batched" + suffix, REQUESTS, lambda queries=queries: world.engine.recall_many(queries)
+        )
         _two_threads(world, "fused, batched, two threads" + suffix, queries)
-    _throughput(world, "ranked positions, batched", REQUESTS, lambda: world.engine.rank(asked, K))
+    _timings(world).throughput("ranked positions, batched", REQUESTS, lambda: world.engine.rank(asked, K))
     _approximation(world, asked)
     if peers:
         _peers(world, asked)
@@ -61,8 +63,8 @@ def _bare(world: World, asked: np.ndarray) -> None:
     def parts(i: int) -> object:
         return search(users[i : i + 1]), rows[[i]] @ similarity
 
-    _latencies(world, "bare parts: one search, one expansion", [lambda i=i: parts(i) for i in range(len(asked))])
-    _throughput(world, "bare parts, batched", len(asked), lambda: (search(users), rows @ similarity))
+    _timings(world).latencies("bare parts: one search, one expansion", [lambda i=i: parts(i) for i in range(len(asked))])
+    _timings(world).throughput("bare parts, batched", len(asked), lambda: (search(users), rows @ similarity))
 
 
 def _bare_search(world: World) -> Callable[[FloatArray], object]:
@@ -72,38 +74,6 @@ def _bare_search(world: World) -> Callable[[FloatArray], object]:
     return lambda queries: index.search(queries, K, params=params)
 
 
-def _latencies(world: World, system: str, requests: Sequence[Callable[[], object]]) -> None:
-    """Wall milliseconds are what a caller waits, on this machine and its other load; CPU milliseconds are the work itself."""
-    for request in requests[:50]:
-        request()
-    wall, cpu = np.empty(len(requests)), np.empty(len(requests))
-    with measure() as cost:
-        for i, request in enumerate(requests):
-            start, busy = time.perf_counter(), time.thread_time()
-            request()
-            wall[i], cpu[i] = time.perf_counter() - start, time.thread_time() - busy
-    figures = {
-        "p50": np.percentile(wall, 50),
-        "p99": np.percentile(wall, 99),
-        "p50 CPU": np.percentile(cpu, 50),
-        "p99 CPU": np.percentile(cpu, 99),
-    }
-    for metric, value in figures.items():
-        _record(world, system, metric, 1000 * float(value), "ms", cost.cpu_seconds, cost.peak_mb)
-    _record(world, system, "requests / CPU second", len(requests) / cost.cpu_seconds, "1/s", cost.cpu_seconds, cost.peak_mb)
-    shown = "   ".join(f"{metric} {1000 * value:7.3f} ms" for metric, value in figures.items())
-    print(f"{world.name:22} {system:38} {shown}", flush=True)
-
-
-def _throughput(world: World, system: str, num_queries: int, work: Callable[[], object]) -> None:
-    work()
-    with measure() as cost:
-        work()
-    rate = num_queries / cost.cpu_seconds
-    print(f"{world.name:22} {system:38} {rate:9,.0f} users / CPU s", flush=True)
-    _record(world, system, "requests / CPU second", rate, "1/s", cost.cpu_seconds, cost.peak_mb)
-
-
 def _two_threads(world: World, system: str, queries: list[Query]) -> None:
     """Wall time of two threads on one immutable engine: what two cores answer, where nothing else runs on them."""
     halves = [queries[::2], queries[1::2]]
@@ -111,7 +81,7 @@ def _two_threads(world: World, system: str, queries: list[Query]) -> None:
         list(pool.map(world.engine.recall_many, halves))
     rate = len(queries) / cost.wall_seconds
     print(f"{world.name:22} {system:38} {rate:9,.0f} users / s", flush=True)
-    _record(world, system, "users / second, 2 threads", rate, "1/s", cost.cpu_seconds, cost.peak_mb)
+    _timings(world).note(system, "users / second, 2 threads", rate, "1/s", cost)
 
 
 def _approximation(world: World, asked: np.ndarray) -> None:
@@ -121,7 +91,7 @@ def _approximation(world: World, asked: np.ndarray) -> None:
     found, _ = world.index.search(users, K)
     recall = float(np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(exact, found, strict=True)]))
     print(f"{world.name:22} recall@{K} of the vector search {recall:.4f}", flush=True)
-    _record(world, "vector search", f"recall@{K}", recall, "", None, None)
+    _timings(world).note("vector search", f"recall@{K}", recall, "")
 
 
 def _peers(world: World, asked: np.ndarray) -> None:
@@ -139,18 +109,13 @@ def _peers(world: World, asked: np.ndarray) -> None:
         single = 1000 * np.array(seconds["single"])
         rate = len(asked) / seconds["batch"]
         for metric, value in (("p50 CPU", np.percentile(single, 50)), ("p99 CPU", np.percentile(single, 99))):
-            _record(world, system, metric, float(value), "ms", single.sum() / 1000, None)
-        _record(world, f"{system}, batched", "requests / CPU second", rate, "1/s", seconds["batch"], None)
+            _timings(world).note(system, metric, float(value), "ms", single.sum() / 1000)
+        _timings(world).note(f"{system}, batched", "requests / CPU second", rate, "1/s", seconds["batch"])
         print(f"{world.name:22} {system:38} p50 CPU {np.median(single):.3f} ms, batched {rate:9,.0f} users / CPU s", flush=True)
 
 
-def _record(
-    world: World, system: str, metric: str, value: float, unit: str, seconds: float | None, peak_mb: float | None
-) -> None:
-    record(
-        benchmark="recall latency", dataset=world.name, system=system, metric=metric, value=value, unit=unit,
-        seed=SEED, seconds=seconds, peak_mb=peak_mb, config={"k": K, "dim": world.embeddings.dim},
-    )  # fmt: skip
+def _timings(world: World) -> Timings:
+    return Timings("recall latency", world.name, SEED, {"k": K, "dim": world.embeddings.dim})
 
 
 if __name__ == "__main__":
