@@ -125,6 +125,7 @@ class TestPlans:
             statements.compare_nodes("User", ["age"]),
             statements.compare_pairs("SEEN", spec, ["time", "weight"]),
             statements.find_targets(spec),
+            statements.read_sources("SEEN", ["time", "weight"]),
             statements.neighbors("SEEN", spec, direction="in", limited=True, newest_first=True),
         ]
         for statement in [*statements.all_writes(SCHEMA), *reads]:
@@ -328,7 +329,7 @@ class TestParity:
         batch = EdgeRecords.of("RATED", SCHEMA.edge("RATED"), (ids(["u"]), ids(["wanted"])), {"stars": pa.array([1.0])})
         batch.found[:] = cypher("MATCH (i:Item {id: 'other'}) RETURN id(i)")[0]
         with pytest.raises(StoreConflict, match="run it again"):
-            store.connection.write(EdgeWrite(batch, np.arange(1), Lanes(0), 0))
+            store.connection.write(EdgeWrite(batch, np.arange(1), Lanes(0), 0, ()))
         assert store.count_edges("RATED") == 0
 
     def test_import_snapshot_and_recall_are_the_same(self, neo4j_store: Neo4jStore, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ def compare(
     edges: Iterable[tuple[int, Sequence[Row]]],
     spec: EdgeTypeSpec,
     ends: tuple[Sequence[int], Sequence[int]],
-    numbers: Sequence[int],
     columns: Mapping[str, Sequence[Any]],
 ) -> tuple[IntArray, IntArray]:
     """Compare records with the stored edges of their sources.
@@ -25,8 +24,7 @@ def compare(
 
     Args:
         edges: position of a source, and of each of its edges the target's internal number and every property of ``columns``.
-        ends: per record, positions of its source and its target.
-        numbers: internal number of each target; -1 for an absent one.
+        ends: per record, position of its source and internal number of its target.
         columns: property -> value per record; distinct records differ in their ends or in the key of the relation.
 
     Returns positions of the records that are there, and of those among them that differ; int64, ascending.
@@ -38,7 +36,7 @@ def compare(
     records = list(zip(*columns.values(), strict=True)) if columns else [()] * len(ends[0])
     sources, targets = ends
     wanted = {
-        (s, numbers[t], *(_plain(record[i]) for i in keys)): k
+        (s, t, *(_plain(record[i]) for i in keys)): k
         for k, (s, t, record) in enumerate(zip(sources, targets, records, strict=True))
     }
     found, changed = set(), set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,9 @@ from kgrecall.schema import EdgeTypeSpec
 from kgrecall.store.base import WriteStats
 from kgrecall.store.neo4j import statements as cypher
 from kgrecall.store.neo4j.compare import compare
-from kgrecall.store.neo4j.connection import Row, Run
+from kgrecall.store.neo4j.connection import Run
 from kgrecall.store.neo4j.values import id_list, parameters
-from kgrecall.types import IntArray
+from kgrecall.types import BoolArray, IntArray
 
 _CROWDED = 32
 """A source with so many times more edges than records is not read; each of its records is looked up."""
@@ -92,11 +93,25 @@ class EdgeRecords:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one transaction did; absent ends are numbers of the batch."""
+    """What one transaction did. ``seq`` numbers its relationships; absent ends are numbers of the batch."""
 
+    seq: int
     written: int
     absent_sources: IntArray
     absent_targets: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The database's numbers of the sources (``near``) and targets (``far``) of a transaction; -1 for an absent one."""
+
+    near: IntArray
+    far: IntArray
+
+    def present(self, pairs: Pairs) -> BoolArray:
+        """The records whose ends are both there, bool (m,)."""
+        there: BoolArray = (self.near[pairs.s] >= 0) & (self.far[pairs.t] >= 0)
+        return there
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +138,16 @@ class Pairs:
         ids = {"us": self.source_ids(sources), "vs": self.target_ids(targets)}
         return {**ids, "s": s.tolist(), "t": t.tolist(), **parameters(self.batch.columns, self.rows[chosen])}
 
-    def numbered(self, chosen: IntArray, near: IntArray, far: IntArray) -> dict[str, list[object]]:
-        """Ends by the database's numbers of ``sources`` and ``targets``, and columns of some of the records."""
+    def numbered(self, chosen: IntArray, known: Ends) -> dict[str, list[object]]:
+        """Ends by the database's numbers, and columns of some of the records."""
         sources, start = np.unique(self.s[chosen], return_index=True)
         targets, t = np.unique(self.t[chosen], return_inverse=True)
-        ends = {"u": near[sources].tolist(), "v": far[targets].tolist(), "vs": self.target_ids(targets), "t": t.tolist()}
+        ends = {
+            "u": known.near[sources].tolist(),
+            "v": known.far[targets].tolist(),
+            "vs": self.target_ids(targets),
+            "t": t.tolist(),
+        }
         bounds = {"from": [*start.tolist(), len(chosen)]}
         return {**ends, **bounds, **parameters(self.batch.columns, self.rows[chosen])}
 
@@ -146,26 +166,28 @@ class EdgeWrite:
     rows: IntArray
     lanes: Lanes
     worker: int
+    ours: tuple[int, ...]
+    """Numbers of this call's earlier transactions: their edges are other ones than these."""
 
     def __call__(self, run: Run) -> Outcome:
         edge_type, spec, names = self.batch.edge_type, self.batch.spec, list(self.batch.columns)
         lane, number = self.lanes.take(run, self.worker)
         seq = number * cypher.LANES + lane
         pairs = Pairs.of(self.batch, self.rows)
-        far = self._find_targets(run, pairs)
-        near, edges = self._lock_sources(run, pairs, far)
-        present = (near[pairs.s] >= 0) & (far[pairs.t] >= 0)
-        found, changed = self._compare(run, pairs, np.flatnonzero(present), far, edges)
-        present[found] = False
-        new = np.flatnonzero(present)
+        near, edges = self._lock_sources(run, pairs)
+        ends = Ends(near, self._find_targets(run, pairs))
+        found, changed = self._compare(run, pairs, ends, edges)
+        absent = ends.present(pairs)
+        absent[found] = False
+        new = np.flatnonzero(absent)
         if len(new):
-            self._create(run, seq, len(new), pairs.numbered(new, near, far))
+            self._create(run, seq, len(new), pairs.numbered(new, ends))
         if len(changed):
             run(cypher.update_edges(edge_type, spec, names), seq=seq, **pairs.parameters(changed))
         written = len(new) + len(changed)
         if written:
             run(cypher.ADVANCE_LANE, lane=lane, number=number)
-        return Outcome(written, pairs.sources[near < 0], pairs.targets[far < 0])
+        return Outcome(seq, written, pairs.sources[ends.near < 0], pairs.targets[ends.far < 0])
 
     def _find_targets(self, run: Run, pairs: Pairs) -> IntArray:
         """The database's number of each target, -1 for an absent one; asks for those that the call does not know yet."""
@@ -175,38 +197,39 @@ class EdgeWrite:
             found[pairs.targets[unknown]] = run(cypher.find_targets(self.batch.spec), vs=pairs.target_ids(unknown))[0][0]
         return found[pairs.targets]
 
-    def _lock_sources(self, run: Run, pairs: Pairs, far: IntArray) -> tuple[IntArray, list[list[Row] | bool]]:
-        """The database's number of each source, -1 for an absent one, and its edges; False for a crowded one."""
-        statement = cypher.lock_and_read(self.batch.edge_type, self.batch.spec, list(self.batch.columns))
-        records = np.bincount(pairs.s, minlength=len(pairs.sources))
-        ends = np.cumsum(records)
-        targets = far[pairs.t].tolist()
-        bounds = zip((ends - records).tolist(), ends.tolist(), strict=True)
-        near = [targets[start:end] if end - start <= _LISTED else None for start, end in bounds]
-        most = records * np.where(records <= _LISTED, _CROWDED, _CROWDED_HUB)
+    def _lock_sources(self, run: Run, pairs: Pairs) -> tuple[IntArray, IntArray]:
+        """Per source the database's number, -1 for an absent one, and how many edges it may have beside those of this call."""
         us = pairs.source_ids(np.arange(len(pairs.sources)))
-        numbers, edges = run(statement, us=us, near=near, most=most.tolist())[0]
-        return np.asarray(numbers, np.int64), edges
+        statement = cypher.lock_and_count(self.batch.edge_type, self.batch.spec)
+        numbers, edges = run(statement, us=us, ours=list(self.ours))[0]
+        return np.asarray(numbers, np.int64), np.asarray(edges, np.int64)
 
-    def _compare(
-        self, run: Run, pairs: Pairs, chosen: IntArray, far: IntArray, edges: list[list[Row] | bool]
-    ) -> tuple[IntArray, IntArray]:
-        """Which of the chosen records are in the database already, and which of them have to change it."""
-        crowded = np.array([stored is False for stored in edges], bool)[pairs.s[chosen]]
-        linked = np.array([bool(stored) for stored in edges], bool)[pairs.s[chosen]]
-        found, changed = self._look_up(run, pairs, chosen[crowded])
-        part = chosen[linked]
+    def _compare(self, run: Run, pairs: Pairs, ends: Ends, edges: IntArray) -> tuple[IntArray, IntArray]:
+        """Which of the records are in the database already, and which of them have to change it."""
+        records = np.bincount(pairs.s, minlength=len(edges))
+        crowded = edges > records * np.where(records <= _LISTED, _CROWDED, _CROWDED_HUB)
+        chosen = np.flatnonzero(ends.present(pairs) & (edges > 0)[pairs.s])
+        parts = ((chosen[crowded[pairs.s[chosen]]], self._look_up), (chosen[~crowded[pairs.s[chosen]]], self._read_through))
+        outcomes = [way(run, pairs, part, ends) for part, way in parts if len(part)]
+        none = np.empty(0, np.int64)
+        found, changed = zip((none, none), *outcomes, strict=True)
+        return np.concatenate(found), np.concatenate(changed)
+
+    def _read_through(self, run: Run, pairs: Pairs, part: IntArray, ends: Ends) -> tuple[IntArray, IntArray]:
+        """The edges of the sources, compared here: that costs the server the least."""
+        sources, start, s = np.unique(pairs.s[part], return_index=True, return_inverse=True)
+        targets = ends.far[pairs.t[part]].tolist()
+        near = [targets[a:b] if b - a <= _LISTED else None for a, b in pairwise([*start.tolist(), len(part)])]
+        statement = cypher.read_sources(self.batch.edge_type, list(self.batch.columns))
+        stored = run(statement, u=ends.near[sources].tolist(), near=near)[0][0]
         values = parameters(self.batch.columns, pairs.rows[part])
         columns = {name: values[cypher.column(name)] for name in self.batch.columns}
-        read = [(j, stored) for j, stored in enumerate(edges) if not isinstance(stored, bool)]
-        ends = (pairs.s[part].tolist(), pairs.t[part].tolist())
-        there, differ = compare(read, self.batch.spec, ends, far.tolist(), columns)
-        return np.concatenate([found, part[there]]), np.concatenate([changed, part[differ]])
+        read = [(j, edges) for j, edges in enumerate(stored) if edges]
+        found, changed = compare(read, self.batch.spec, (s.tolist(), targets), columns)
+        return part[found], part[changed]
 
-    def _look_up(self, run: Run, pairs: Pairs, part: IntArray) -> tuple[IntArray, IntArray]:
+    def _look_up(self, run: Run, pairs: Pairs, part: IntArray, _: Ends) -> tuple[IntArray, IntArray]:
         """Pair by pair, on the server: for sources that have many edges beside those asked for."""
-        if not len(part):
-            return part, part
         statement = cypher.compare_pairs(self.batch.edge_type, self.batch.spec, list(self.batch.columns))
         there, differ = run(statement, **pairs.parameters(part))[0]
         return part[np.unique(np.asarray(there, np.int64))], part[np.unique(np.asarray(differ, np.int64))]

@@ -107,19 +107,30 @@ def lock_sources(spec: EdgeTypeSpec) -> str:
     return f"UNWIND $us AS id MATCH (u:{quoted(spec.source)} {{id: id}}) REMOVE u._lock"
 
 
-def lock_and_read(edge_type: str, spec: EdgeTypeSpec, properties: Sequence[str]) -> str:
-    """Lock the sources -> the internal number of each, -1 for an absent one; and its edges, ``[number of target, value, ...]``.
+def lock_and_count(edge_type: str, spec: EdgeTypeSpec) -> str:
+    """Lock the sources -> the internal number of each, -1 for an absent one; and of its edges, 0 where all are ``$ours``.
 
-    Edges to other targets than ``$near[j]`` are left out, unless that is null. A source that has more than ``$most[j]`` edges
-    is not read: ``false`` stands for them.
+    Whose edges they are is asked of sources with up to a thousand; those with more are always counted.
     """
-    values = "".join(f", r.{quoted(p)}" for p in properties)
     kind = quoted(edge_type)
     return (
-        f"UNWIND range(0, size($us) - 1) AS j OPTIONAL MATCH (u:{quoted(spec.source)} {{id: $us[j]}}) REMOVE u._lock"
-        f" WITH j, u, CASE WHEN COUNT {{ (u)-[:{kind}]->() }} <= $most[j] THEN u END AS w"
-        " RETURN collect(coalesce(id(u), -1)) AS numbers, collect(CASE WHEN w IS NULL THEN false ELSE"
-        f" [(w)-[r:{kind}]->(v) WHERE $near[j] IS NULL OR id(v) IN $near[j] | [id(v){values}]] END) AS edges"
+        f"UNWIND $us AS id OPTIONAL MATCH (u:{quoted(spec.source)} {{id: id}}) REMOVE u._lock"
+        f" WITH u, COUNT {{ (u)-[:{kind}]->() }} AS edges"
+        " RETURN collect(coalesce(id(u), -1)) AS numbers, collect(CASE WHEN edges = 0 THEN 0 WHEN edges > 1000 OR"
+        f" EXISTS {{ (u)-[r:{kind}]->() WHERE NOT coalesce(r._seq, -1) IN $ours }} THEN edges ELSE 0 END) AS edges"
+    )
+
+
+def read_sources(edge_type: str, properties: Sequence[str]) -> str:
+    """-> per source, given by its internal number, its edges, ``[number of target, value, ...]``.
+
+    Edges to other targets than ``$near[j]`` are left out, unless that is null.
+    """
+    values = "".join(f", r.{quoted(p)}" for p in properties)
+    wanted = "WHERE $near[j] IS NULL OR id(v) IN $near[j]"
+    return (
+        "UNWIND range(0, size($u) - 1) AS j MATCH (u) WHERE id(u) = $u[j]"
+        f" RETURN collect([(u)-[r:{quoted(edge_type)}]->(v) {wanted} | [id(v){values}]]) AS edges"
     )
 
 
@@ -263,7 +274,7 @@ def all_writes(schema: GraphSchema) -> list[str]:
     for name, spec in schema.edges.items():
         names = list(spec.properties)
         statements += [create_edges(name, spec, names), delete_edges(name, spec)]
-        statements += [lock_sources(spec), lock_and_read(name, spec, names)]
+        statements += [lock_sources(spec), lock_and_count(name, spec)]
         if set(names) - set(spec.edge_key):
             statements.append(update_edges(name, spec, names))
     return statements

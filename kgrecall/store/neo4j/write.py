@@ -71,10 +71,16 @@ def upsert_edges(
         num_groups = _GROUPS_PER_SESSION * config.sessions
         cells = plan_cells(batch.source[rows], batch.target[rows], num_groups, one_label=one_label)
         cells = [Cell(rows[cell.rows], cell.groups) for cell in cells]
+    ours: list[int] = []
 
     def write(worker: int, chosen: IntArray) -> list[Outcome]:
-        parts = _cut(chosen, config.transaction_rows)
-        return [connection.write(EdgeWrite(batch, part, lanes, worker)) for part in parts]
+        outcomes = []
+        for part in _cut(chosen, config.transaction_rows):
+            outcome = connection.write(EdgeWrite(batch, part, lanes, worker, tuple(ours)))
+            if outcome.written:  # otherwise the number is still free, and another importer may take it
+                ours.append(outcome.seq)
+            outcomes.append(outcome)
+        return outcomes
 
     outcomes = [outcome for done in _run(connection, cells, write) for outcome in done]
     return batch.stats(outcomes)
