@@ -174,11 +174,13 @@ def _chunks(edges: Sequence[EdgeBatch]) -> Iterator[Rows]:
 
 
 def _report(system: str, size: int, filled: bool, measured: Measured, baseline: Measured) -> None:
-    fast = " + rust" if importlib.util.find_spec("neo4j._rust") else ""
+    system += " + rust" if importlib.util.find_spec("neo4j._rust") else ""
+    if measured.records < size:
+        system += f", {measured.records / size:.0%} of the records"
     where = "half-filled" if filled else "empty"
     cost, ratio = measured.cost, measured.per_second / baseline.per_second
     print(
-        f"{system + fast:34} {measured.records:>9,} of {size:>9,} into {where:12} {measured.per_second:>8,.0f}/s {ratio:5.2f}x"
+        f"{system:58} {size:>9,} into {where:12} {measured.per_second:>8,.0f}/s {ratio:5.2f}x"
         f"  {measured.per_cpu_second:>8,.0f}/CPU s {measured.per_cpu_second / baseline.per_cpu_second:5.2f}x"
         f"  (server {cost.server_cpu:.1f} s, client {cost.client_cpu:.1f} s)",
         flush=True,
@@ -192,7 +194,7 @@ def _report(system: str, size: int, filled: bool, measured: Measured, baseline: 
         record(
             benchmark="neo4j_import",
             dataset=f"generated {size / 1e6:g}M, {where}",
-            system=system + fast,
+            system=system,
             metric=metric,
             value=value,
             unit="x" if metric == "times 1 session" else "1/s",
