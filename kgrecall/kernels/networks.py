@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from kgrecall.kernels.jit import entry, given, inner, written
+from kgrecall.kernels.jit import any_order, entry, given, inner, written
 from kgrecall.kernels.sums import write_best
 from kgrecall.types import FloatArray, IntArray, PosArray
 
@@ -39,12 +39,14 @@ def _read(
     inputs[3 * num + 3] = history
 
 
-@inner
-def _activate(inputs: Sums, hidden: Sums, units: Sums) -> None:
-    """``units += inputs @ hidden``."""
-    for f in range(len(inputs)):
-        for u in range(len(units)):
-            units[u] += inputs[f] * hidden[f, u]
+@any_order
+def _activate(inputs: Sums, num: int, hidden: Sums, n: int, bias: Sums, units: Sums) -> None:
+    """Write what each unit of network n sees of the first ``num`` inputs, on top of its bias."""
+    for u in range(len(units)):
+        total = 0.0
+        for f in range(num):
+            total += inputs[f] * hidden[n, u, f]
+        units[u] = bias[u] + total
 
 
 @entry(
@@ -79,7 +81,7 @@ def judge_lists(
 
     Shapes: positions int32 (q, u), said and parts float32 (channels, q, u) as in :class:`kgrecall.recall.rank_fusion.Fused`;
     popularity, source and history as in :class:`kgrecall.recall.combiner.Surroundings`; of both networks: first float32
-    (2, channels), hidden float64 (2, features, units), bias and out (2, units), direct (2, features). odds float32 (q, u) is
+    (2, channels), hidden float64 (2, units, features), bias and out (2, units), direct (2, features). odds float32 (q, u) is
     left as it is on padding.
     """
     inputs, units = np.empty(direct.shape[1], np.float64), np.empty(bias.shape[1], np.float64)
@@ -90,8 +92,7 @@ def judge_lists(
             chosen = popularity[source[i], positions[i, j]]
             n = 1 if math.isnan(chosen) else 0
             _read(said, parts, i, j, first[n], chosen, history[i], inputs)
-            units[:] = bias[n]
-            _activate(inputs, hidden[n], units)
+            _activate(inputs, len(inputs), hidden, n, bias[n], units)
             total = 0.0
             for u in range(len(units)):
                 total += max(units[u], 0.0) * out[n, u]
@@ -101,22 +102,22 @@ def judge_lists(
 
 
 @inner
-def _added(inputs: Sums, hidden: Sums, bias: Sums, out: Sums, direct: Sums, units: Sums, step: Sums, by: Sums) -> None:
-    """Write what each input adds to the log odds of an item that nobody found to ``by``."""
-    units[:] = bias
-    _activate(inputs, hidden, units)
+def _added(inputs: Sums, hidden: Sums, n: int, bias: Sums, out: Sums, direct: Sums, units: Sums, step: Sums, by: Sums) -> None:
+    """Write what each input adds to the log odds that network n gives an item which nobody found to ``by``."""
+    _activate(inputs, len(inputs), hidden, n, bias, units)
     step[:] = 0
-    _activate(inputs[:-2], hidden, step)  # the item and the history are what they are, whoever finds the item
+    _activate(inputs, len(inputs) - 2, hidden, n, step, step)  # item and history are what they are, whoever finds the item
     for u in range(len(units)):
         if abs(step[u]) > _FLAT:
             step[u] = (max(units[u], 0.0) - max(units[u] - step[u], 0.0)) / step[u] * out[u]
         else:
             step[u] = out[u] if units[u] > 0 else 0.0
-    for f in range(len(inputs) - 2):
-        slope = direct[f]
-        for u in range(len(units)):
-            slope += step[u] * hidden[f, u]
-        by[f] = inputs[f] * slope
+    by[:] = direct
+    for u in range(len(units)):
+        for f in range(len(by)):
+            by[f] += step[u] * hidden[n, u, f]
+    for f in range(len(by)):
+        by[f] *= inputs[f]
 
 
 @inner
@@ -200,7 +201,7 @@ def keep_best(
                 best_said[c, i, rank] = said[c, i, j]
             net = 1 if math.isnan(chosen) else 0
             _read(said, parts, i, j, first[net], chosen, history[i], inputs)
-            _added(inputs, hidden[net], bias[net], out[net], direct[net], units, step, by)
+            _added(inputs, hidden, net, bias[net], out[net], direct[net], units, step, by)
             _share(inputs, by, first[net], scores[i, rank], rank, i, best_said, best_parts)
         for j in range(n):
             slot[names[j]] = 0

@@ -14,6 +14,8 @@ from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 Marks = NDArray[np.uint64]
 """A bit for each node: what is marked is found again in ascending order without sorting."""
+_SWEEP = 2
+"""Nodes are marked while there are at least so many for each edge that is walked; else all are looked at afterwards."""
 
 
 @inner
@@ -28,6 +30,16 @@ def _marked(marks: Marks, nodes: PosArray) -> int:
                 nodes[n] = word * 64 + lowest_bit(bits)
                 bits &= bits - np.uint64(1)
                 n += 1
+    return n
+
+
+@inner
+def _reached(arrived: Sums, nodes: PosArray) -> int:
+    """As :func:`_marked`, for the nodes where something has arrived."""
+    n = 0
+    for node in range(len(arrived)):
+        nodes[n] = node  # without a branch, which the processor could not predict
+        n += int(arrived[node] > 0)
     return n
 
 
@@ -87,7 +99,7 @@ def _push(
     moved: Sums,
 ) -> int:
     """One step of all nodes among ``nodes[:n]`` where enough waits; writes the nodes that were reached, returns how many."""
-    front = 0
+    front, edges = 0, 0
     for i in range(n):
         node = nodes[i]
         if waiting[node] > tolerance * (indptr[node + 1] - indptr[node]):
@@ -95,13 +107,17 @@ def _push(
             settled[node] += restart * waiting[node]
             waiting[node] = 0
             front += 1
+            edges += indptr[node + 1] - indptr[node]
+    ends, few = indices.view(np.uint32), edges * _SWEEP < len(arrived)
     for f in range(front):
         going_on = (1 - restart) * moved[f]
-        for place in range(indptr[nodes[f]], indptr[nodes[f] + 1]):
-            reached = indices[place]
-            arrived[reached] += going_on * share[place]
-            marks[reached >> 6] |= np.uint64(1) << np.uint64(reached & 63)
-    n = _marked(marks, nodes)
+        first, last = np.uint64(indptr[nodes[f]]), np.uint64(indptr[nodes[f] + 1])
+        for place in range(first, last):
+            arrived[ends[place]] += going_on * share[place]
+        if few:
+            for place in range(first, last):
+                marks[ends[place] >> 6] |= np.uint64(1) << np.uint64(ends[place] & 63)
+    n = _marked(marks, nodes) if few else _reached(arrived, nodes)
     for i in range(n):
         waiting[nodes[i]] += arrived[nodes[i]]
         arrived[nodes[i]] = 0

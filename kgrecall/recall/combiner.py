@@ -244,14 +244,14 @@ class Combiner:
 
 
 def _side_by_side(*networks: Network) -> tuple[FloatArray, Values, Values, Values, Values]:
-    """first float32 and :attr:`Network.numbers` of some networks, with as many units as the largest has."""
+    """first float32 and :attr:`Network.numbers` of some networks, hidden transposed, with as many units as the largest has."""
     units = max(len(network.numbers[1]) for network in networks)
     padded = []
     for network in networks:
         hidden, bias, out, direct = network.numbers
         more = (0, units - len(bias))
-        padded.append((np.pad(hidden, ((0, 0), more)), np.pad(bias, more), np.pad(out, more), direct))
-    hidden, bias, out, direct = (np.stack(values) for values in zip(*padded, strict=True))
+        padded.append((np.pad(hidden.T, (more, (0, 0))), np.pad(bias, more), np.pad(out, more), direct))
+    hidden, bias, out, direct = (np.ascontiguousarray(np.stack(values)) for values in zip(*padded, strict=True))
     return np.stack([network.first for network in networks]), hidden, bias, out, direct
 
 
