@@ -56,6 +56,7 @@ def _import(folder: Path, schema: GraphSchema, url: str, out: Path) -> GraphSnap
     from kgrecall.graph.snapshot import take_snapshot
     from kgrecall.sources.reader import read_tables
     from kgrecall.store import open_store
+    from kgrecall.store.address import without_secrets
     from kgrecall.store.ingest import ingest
 
     store = open_store(url)
@@ -63,7 +64,7 @@ def _import(folder: Path, schema: GraphSchema, url: str, out: Path) -> GraphSnap
         with progress_bars() as progress, stage("import") as line:
             tables = read_tables(folder, schema, quarantine=out / "quarantine.jsonl", progress=progress)
             report = ingest(tables, store, schema, progress=progress)
-            line.append(f"{sum(report.rows.values()):,} rows read into {url}")
+            line.append(f"{sum(report.rows.values()):,} rows read into {without_secrets(url)}")
         console.print(str(report), markup=False, style="dim")
         with progress_bars() as progress, stage("graph") as line:
             snapshot = take_snapshot(store, schema, progress=progress)

@@ -9,12 +9,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import neo4j
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from kgrecall.cli.demo import _import as read_into
 from kgrecall.errors import (
     ConfigError,
     KGRecallError,
@@ -24,6 +26,8 @@ from kgrecall.errors import (
     Unsupported,
 )
 from kgrecall.schema import GraphSchema
+from kgrecall.sources.mappings import find_mapping
+from kgrecall.sources.sample_shop import write_sample_shop
 from kgrecall.store import open_store
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j.connection import Connection, Neo4jConfig, supported_version
@@ -132,6 +136,17 @@ class TestRefusals:
         with pytest.raises(StoreUnavailable) as caught:
             open_store(neo4j_server.uri.replace("bolt://", "bolt://somebody:sesame%20open@"))
         assert "sesame" not in str(caught.value)
+
+    def test_the_demo_shows_no_password(
+        self, empty_neo4j: LocalServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        schema = GraphSchema.load(find_mapping("shop"))
+        folder = write_sample_shop(tmp_path / "raw", num_users=12, num_items=10)
+        address = empty_neo4j.uri.replace("bolt://", f"bolt://{empty_neo4j.user}:{empty_neo4j.password}@")
+        read_into(folder, schema, address, tmp_path)
+        shown = capsys.readouterr()
+        assert empty_neo4j.uri in shown.out
+        assert empty_neo4j.password not in shown.out + shown.err
 
     def test_settings_may_come_from_the_environment(self, neo4j_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KGRECALL_NEO4J_USER", neo4j_server.user)

@@ -20,7 +20,8 @@ from pydantic import Field
 
 from kgrecall.errors import ConfigError, KGRecallError, Shown, StoreTimeout, Unsupported
 from kgrecall.settings import Settings
-from kgrecall.store.neo4j.errors import DRIVER_PROBLEMS, translate, without_secrets, worth_another_try
+from kgrecall.store.address import without_secrets
+from kgrecall.store.neo4j.errors import DRIVER_PROBLEMS, translate, worth_another_try
 
 Parameters = Mapping[str, Any]
 Row = Sequence[Any]

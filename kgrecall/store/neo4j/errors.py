@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from neo4j import exceptions
 
@@ -25,12 +24,6 @@ _TERMINATED = ("Terminated", "LockClientStopped")
 """Said when a transaction's time is up, and also when the server shuts down."""
 _TIMED_OUT = ("TransactionTimedOut", "TransactionTimedOutClientConfiguration", "LockAcquisitionTimeout", *_TERMINATED)
 _OUT_OF_MEMORY = ("MemoryPoolOutOfMemoryError", "TransactionOutOfMemoryError", "OutOfMemoryError", "StackOverFlowError")
-
-
-def without_secrets(url: str) -> str:
-    """The address without the user name and password that it may carry."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def worth_another_try(error: DriverProblem, *, in_time: bool) -> bool:
