@@ -28,6 +28,8 @@ _USABLE = 0.8
 _SAMPLE_TEXTS = 32
 _IN_ORDER = ("sequence", "attention")
 """Channels that have nothing to learn where events have no times."""
+_TRIED_TOO = ("attention",)
+"""Channels that no build has unless they are named, and that are worth a trial where time is measured."""
 _BY_ITEMS = ("ease", "text")
 """Channels whose cost does not depend on how many users there are."""
 
@@ -46,10 +48,13 @@ def plan_within(
     """Choose the channels and how many settings are tried so that the whole build takes about ``budget`` wall seconds.
 
     Each channel is built and fused for a tenth of the users (400 or more), alone, and its cost taken to grow with the events.
-    Channels are admitted in the order of their cost while time is left. ``item_knn`` and ``popularity`` always are.
+    Channels are admitted in the order of their cost while time is left. ``item_knn`` and ``popularity`` always are. Unless
+    channels are named, ``attention`` is tried beside the usual ones.
     """
     run = _Planning(snapshot, config, probe, budget, seed)
     names = config.affordable(len(snapshot.items))[0]
+    if "channels" not in config.model_fields_set:
+        names = (*names, *(name for name in _TRIED_TOO if name not in names))
     if run.measure(_ESSENTIAL):
         for name in sorted(set(names) - set(_ESSENTIAL), key=_place):
             run.consider(name, device)

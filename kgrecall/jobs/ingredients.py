@@ -49,7 +49,7 @@ CHANNELS = (
 )
 """The channels of a build, in the order in which answers show them."""
 CHANNELS_BY_NAME = ("content", "attention")
-"""Channels that are built only where ``BuildConfig.channels`` names them."""
+"""Channels that are built only where ``BuildConfig.channels`` names them; ``BuildConfig.auto`` tries ``attention`` too."""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,13 @@ def test_what_needs_an_order_is_not_tried_where_events_have_none(planted: Plante
     assert tried == set(plan.config.channels) == set(CHANNELS)
 
 
+def test_attention_is_tried_beside_the_usual_channels(shop_snapshot: GraphSnapshot) -> None:
+    tried = set[str]()
+    config = BuildConfig.auto(600, encoder=None)
+    plan = plan_within(shop_snapshot, config, lambda snapshot, some: tried.update(some.channels), budget=600, seed=0)
+    assert set(plan.config.channels) == tried == {*BuildConfig().channels, "attention"}
+
+
 def test_channels_that_repeat_another_go_and_those_to_keep_stay() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 50, 200)
