@@ -23,6 +23,7 @@ from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.recall.sparse_rows import transposed
+from kgrecall.recall.user_knn import UserKnnChannel
 from kgrecall.recall.vector import VectorChannel, normalised
 from kgrecall.types import Embeddings, Interactions, Query
 
@@ -107,7 +108,8 @@ def test_an_item_that_a_million_users_chose() -> None:
     partners = np.arange(n) % 40 + 1
     users = np.concatenate([np.arange(n), np.arange(n)])
     items = np.concatenate([np.zeros(n, np.int64), partners])
-    engine = _engine(_events(users, items, n, 60))
+    events = _events(users, items, n, 60)
+    engine = _engine(events, UserKnnChannel(interaction_matrix(events)))
     found = engine.recall(Query(history=[_item(0)], k=50))
     assert {_item(p) for p in range(1, 41)} <= set(found.item_ids)
     assert len(found) == 50
