@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from kgrecall.jobs.serve import load_engine as load_engine
     from kgrecall.jobs.trial import run_trial as run_trial
     from kgrecall.recall.engine import RecallEngine as RecallEngine
-    from kgrecall.recall.explanation import Attribution as Attribution
-    from kgrecall.recall.explanation import Counterfactual as Counterfactual
-    from kgrecall.recall.explanation import Explanation as Explanation
+    from kgrecall.recall.explaining.explanation import Attribution as Attribution
+    from kgrecall.recall.explaining.explanation import Counterfactual as Counterfactual
+    from kgrecall.recall.explaining.explanation import Explanation as Explanation
     from kgrecall.schema import GraphSchema as GraphSchema
     from kgrecall.sources import datasets as datasets
     from kgrecall.sources.inspect import propose_mapping as propose_mapping
@@ -67,9 +67,9 @@ _HOMES = {
     "load_engine": "kgrecall.jobs.serve",
     "run_trial": "kgrecall.jobs.trial",
     "RecallEngine": "kgrecall.recall.engine",
-    "Attribution": "kgrecall.recall.explanation",
-    "Counterfactual": "kgrecall.recall.explanation",
-    "Explanation": "kgrecall.recall.explanation",
+    "Attribution": "kgrecall.recall.explaining.explanation",
+    "Counterfactual": "kgrecall.recall.explaining.explanation",
+    "Explanation": "kgrecall.recall.explaining.explanation",
     "GraphSchema": "kgrecall.schema",
     "datasets": "kgrecall.sources.datasets",
     "propose_mapping": "kgrecall.sources.inspect",

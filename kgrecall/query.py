@@ -61,10 +61,11 @@ class Query:
         exclude: item ids never returned.
         allow: only these item ids may be returned; None means all.
         filter: only items that fulfil it are returned: a text such as ``"price < 20 and HAS_GENRE any ['Drama']"``, the
-            same as a JSON object, or conditions written with :class:`kgrecall.recall.filters.Field`.
+            same as a JSON object, or conditions written with :class:`kgrecall.recall.filtering.filters.Field`.
         exclude_seen: leave out what was seen: all of the history, nothing, or what :class:`Seen` says.
         channels: names of the channels to ask; None means all that the engine was built with.
-        plan: rounds, guarantees, rules and diversification: a :class:`kgrecall.recall.plan.Plan`, or the same as a JSON object.
+        plan: rounds, guarantees, rules and diversification: a :class:`kgrecall.recall.planning.plan.Plan`, or the same as a
+        JSON object.
     """
 
     user_id: str | None = None

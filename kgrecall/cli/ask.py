@@ -56,7 +56,7 @@ def recall(
     """Ask for candidates."""
     from kgrecall.cli.console import print_json
     from kgrecall.jobs.serve import load_engine
-    from kgrecall.recall.plan import Plan
+    from kgrecall.recall.planning.plan import Plan
 
     steps = None if plan is None else Plan.load(plan)
     fields = _fields(user, history, text, like, friend, attribute, context)
@@ -86,7 +86,7 @@ def recall_all(
     from kgrecall.cli.console import print_json, progress_bars
     from kgrecall.jobs.batch import BatchConfig
     from kgrecall.jobs.batch import recall_all as run
-    from kgrecall.recall.plan import Plan
+    from kgrecall.recall.planning.plan import Plan
 
     number, _, workers = worker.partition("/")
     if not (number.isdecimal() and workers.isdecimal()):

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from kgrecall.graph.split import joined
 from kgrecall.jobs.folds import Fold
 from kgrecall.recall.base import Hits
-from kgrecall.recall.combiner import Surroundings, log_length, log_popularity
 from kgrecall.recall.engine import RecallEngine
-from kgrecall.recall.fusion_weights import FittedFusion, weigh
+from kgrecall.recall.fusion.combiner import Surroundings, log_length, log_popularity
+from kgrecall.recall.fusion.fusion_weights import FittedFusion, weigh
+from kgrecall.recall.fusion.learned_fusion import fit_learned
+from kgrecall.recall.fusion.merged_lists import MergedLists, Values, merge_lists
+from kgrecall.recall.fusion.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.learned_fusion import fit_learned
-from kgrecall.recall.merged_lists import MergedLists, Values, merge_lists
-from kgrecall.recall.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
-from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.types import BoolArray, IntArray, Interactions
 
 HITS = 200
@@ -30,7 +30,7 @@ class Asked:
 
     Shapes: ``hits`` per channel, over q queries; ``truth_indptr`` int64 (q + 1,), ``truth_pos`` int64: their held-out items;
     ``new`` bool (folds, num_items): see :class:`~kgrecall.jobs.folds.Fold`; ``kind`` int8 (q,): see
-    :mod:`kgrecall.recall.new_items`.
+    :mod:`kgrecall.recall.fusion.new_items`.
     """
 
     hits: dict[str, Hits]

@@ -8,9 +8,9 @@ import numpy as np
 
 from kgrecall.index.base import VectorIndex
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
-from kgrecall.recall.attention import ATTENTION, AttentionChannel
 from kgrecall.recall.base import Naming
-from kgrecall.recall.history_encoder import HistoryEncoder
+from kgrecall.recall.channels.attention import ATTENTION, AttentionChannel
+from kgrecall.recall.channels.history_encoder import HistoryEncoder
 from kgrecall.types import Embeddings
 
 

@@ -10,18 +10,18 @@ import numpy as np
 from kgrecall.graph.columns import UserColumns
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
-from kgrecall.recall.audience import Audience
 from kgrecall.recall.base import Channel, Naming, Signal
-from kgrecall.recall.friends import FriendsChannel
+from kgrecall.recall.channels.friends import FriendsChannel
+from kgrecall.recall.channels.item_knn import interaction_matrix
+from kgrecall.recall.channels.leanings import MOMENT, PEERS, LeaningChannel, Leanings, count_choices
+from kgrecall.recall.channels.moment_knn import MomentEvents, MomentKnnChannel
+from kgrecall.recall.channels.moments import Moments, MomentTable
+from kgrecall.recall.channels.sparse_rows import Matrix, csr
+from kgrecall.recall.channels.traits import user_traits
+from kgrecall.recall.channels.value_codes import ValueCodes
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import interaction_matrix
-from kgrecall.recall.leanings import MOMENT, PEERS, LeaningChannel, Leanings, count_choices
-from kgrecall.recall.moment_knn import MomentEvents, MomentKnnChannel
-from kgrecall.recall.moments import Moments, MomentTable
-from kgrecall.recall.seen import SeenEvents
-from kgrecall.recall.sparse_rows import Matrix, csr
-from kgrecall.recall.traits import user_traits
-from kgrecall.recall.value_codes import ValueCodes
+from kgrecall.recall.queries.audience import Audience
+from kgrecall.recall.queries.seen import SeenEvents
 from kgrecall.types import FloatArray, Interactions, PosArray
 
 _EVENTS = ("indptr", "item_pos", "codes")

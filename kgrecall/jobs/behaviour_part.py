@@ -14,14 +14,14 @@ from kgrecall.index.faiss import FaissIndex
 from kgrecall.index.faiss_config import FaissConfig
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
 from kgrecall.recall.base import Channel, Naming
-from kgrecall.recall.ease import EaseConfig, build_ease
-from kgrecall.recall.factors import FactorsConfig, ItemFactors, build_factors
-from kgrecall.recall.folded import FactorsChannel
+from kgrecall.recall.channels.ease import EaseConfig, build_ease
+from kgrecall.recall.channels.factors import FactorsConfig, ItemFactors, build_factors
+from kgrecall.recall.channels.folded import FactorsChannel
+from kgrecall.recall.channels.item_knn import ItemKnnChannel
+from kgrecall.recall.channels.sequence import FOLLOWED_BY, SequenceConfig, build_sequence
+from kgrecall.recall.channels.slim import GOES_WITH, SlimConfig, build_slim
+from kgrecall.recall.channels.user_knn import UserKnnChannel, UserKnnConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel
-from kgrecall.recall.sequence import FOLLOWED_BY, SequenceConfig, build_sequence
-from kgrecall.recall.slim import GOES_WITH, SlimConfig, build_slim
-from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
 from kgrecall.types import FloatArray, Interactions
 
 

@@ -34,13 +34,13 @@ from kgrecall.jobs.item_graph_part import ItemGraphPart
 from kgrecall.jobs.learned import Learner
 from kgrecall.jobs.serve import assemble
 from kgrecall.model.trainer import TrainedModel
-from kgrecall.recall.attributes import AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Naming
-from kgrecall.recall.fusion_weights import FittedFusion
-from kgrecall.recall.item_knn import build_item_knn
-from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.popularity import item_popularity
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.channels.attributes import AttributesConfig, build_attribute_similarity
+from kgrecall.recall.channels.item_knn import build_item_knn
+from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.popularity import item_popularity
+from kgrecall.recall.fusion.fusion_weights import FittedFusion
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.store.base import GraphStore

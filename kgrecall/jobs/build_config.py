@@ -14,18 +14,18 @@ from kgrecall.jobs.ingredients import CHANNELS, CHANNELS_BY_NAME
 from kgrecall.jobs.slim_choice import SlimChoice
 from kgrecall.model.attention import AttentionConfig
 from kgrecall.model.trainer import ModelConfig
-from kgrecall.recall.attributes import AttributesConfig
-from kgrecall.recall.content import ContentConfig
-from kgrecall.recall.ease import EaseConfig, check_ease_fits
+from kgrecall.recall.channels.attributes import AttributesConfig
+from kgrecall.recall.channels.content import ContentConfig
+from kgrecall.recall.channels.ease import EaseConfig, check_ease_fits
+from kgrecall.recall.channels.factors import FactorsConfig
+from kgrecall.recall.channels.item_graph import ItemGraphConfig
+from kgrecall.recall.channels.item_knn import ItemKnnConfig
+from kgrecall.recall.channels.neighbors import NeighborsConfig
+from kgrecall.recall.channels.pagerank import PageRankConfig
+from kgrecall.recall.channels.sequence import SequenceConfig
+from kgrecall.recall.channels.user_knn import UserKnnConfig
 from kgrecall.recall.engine import EngineConfig
-from kgrecall.recall.factors import FactorsConfig
-from kgrecall.recall.item_graph import ItemGraphConfig
-from kgrecall.recall.item_knn import ItemKnnConfig
-from kgrecall.recall.neighbors import NeighborsConfig
-from kgrecall.recall.pagerank import PageRankConfig
-from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.recall.sequence import SequenceConfig
-from kgrecall.recall.user_knn import UserKnnConfig
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.settings import Settings
 from kgrecall.types import Interactions
 
@@ -39,7 +39,7 @@ _PULLS = ((0.1, 0.01), (0.05, 0.02), (0.1, 0.003), (0.02, 0.005))
 
 class TrendConfig(Settings):
     """How much more an item counts in the personal channels when it is chosen now than when it was chosen once: see
-    :func:`kgrecall.recall.popularity.item_trend`."""
+    :func:`kgrecall.recall.channels.popularity.item_trend`."""
 
     half_life_days: float = Field(gt=0)
     """What counts as now: an event's part in it halves in so many days."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from kgrecall.evaluate.tables import plain_table
 from kgrecall.jobs.asked import Asked
-from kgrecall.recall.combiner import Combiner, Surroundings
-from kgrecall.recall.combiner_fit import odds_of
-from kgrecall.recall.merged_lists import MergedLists, Values
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.combiner import Combiner, Surroundings
+from kgrecall.recall.fusion.combiner_fit import odds_of
+from kgrecall.recall.fusion.merged_lists import MergedLists, Values
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.types import BoolArray
 
 _K = 20

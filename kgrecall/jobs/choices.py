@@ -12,8 +12,8 @@ from kgrecall.jobs.asked import Asked
 from kgrecall.jobs.folds import Cut, Fold, cut_fold, timed
 from kgrecall.recall.base import Channel
 from kgrecall.recall.engine import RecallEngine
-from kgrecall.recall.fusion_weights import FittedFusion
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.fusion_weights import FittedFusion
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.types import Interactions
 
 _ENOUGH_USERS = 500

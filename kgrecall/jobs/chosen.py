@@ -12,16 +12,16 @@ from kgrecall.jobs.behaviour_part import BehaviourPart
 from kgrecall.jobs.build_config import BuildConfig, TrendConfig
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import timed
-from kgrecall.recall.ease import EaseConfig, build_ease
-from kgrecall.recall.factors import FactorsConfig, build_factors
-from kgrecall.recall.folded import FactorsChannel
-from kgrecall.recall.item_graph import ItemGraphConfig, build_item_graph
-from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
-from kgrecall.recall.popularity import PopularityChannel, item_popularity, item_trend
-from kgrecall.recall.sequence import SequenceConfig, build_sequence
-from kgrecall.recall.slim import SlimConfig
-from kgrecall.recall.sparse_rows import Matrix
-from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
+from kgrecall.recall.channels.ease import EaseConfig, build_ease
+from kgrecall.recall.channels.factors import FactorsConfig, build_factors
+from kgrecall.recall.channels.folded import FactorsChannel
+from kgrecall.recall.channels.item_graph import ItemGraphConfig, build_item_graph
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity, item_trend
+from kgrecall.recall.channels.sequence import SequenceConfig, build_sequence
+from kgrecall.recall.channels.slim import SlimConfig
+from kgrecall.recall.channels.sparse_rows import Matrix
+from kgrecall.recall.channels.user_knn import UserKnnChannel, UserKnnConfig
 from kgrecall.types import FloatArray, Interactions
 
 

@@ -8,9 +8,9 @@ from kgrecall.index.faiss import FaissIndex
 from kgrecall.index.faiss_config import FaissConfig
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
 from kgrecall.recall.base import Naming
-from kgrecall.recall.content import ContentConfig, build_content, content_features
-from kgrecall.recall.node_space import NodeSpace
-from kgrecall.recall.vector import VectorChannel
+from kgrecall.recall.channels.content import ContentConfig, build_content, content_features
+from kgrecall.recall.channels.node_space import NodeSpace
+from kgrecall.recall.channels.vector import VectorChannel
 from kgrecall.types import BoolArray, Embeddings, FloatArray, Interactions
 
 CONTENT = "content"
@@ -18,7 +18,7 @@ CONTENT = "content"
 
 @dataclass(frozen=True, eq=False)
 class ContentPart:
-    """The arrays of :func:`kgrecall.recall.content.build_content` and an index of its item side."""
+    """The arrays of :func:`kgrecall.recall.channels.content.build_content` and an index of its item side."""
 
     embeddings: Embeddings
     index: FaissIndex

@@ -16,8 +16,8 @@ from kgrecall.errors import ConfigError, Unsupported, nearest
 from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.ingredients import Ingredients, load
 from kgrecall.recall.base import Channel, QueryBatch
-from kgrecall.recall.live import LiveChannel, Search
-from kgrecall.recall.vector import VectorChannel
+from kgrecall.recall.channels.live import LiveChannel, Search
+from kgrecall.recall.channels.vector import VectorChannel
 from kgrecall.store.base import GraphStore
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j.search import Neo4jFulltext, Neo4jVectorIndex

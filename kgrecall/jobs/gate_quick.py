@@ -15,10 +15,10 @@ from kgrecall.graph.knowledge import item_knowledge
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.split import split_random
 from kgrecall.jobs.gate_split import NEW, WARM, Asked, GateSplit
-from kgrecall.recall.attributes import AttributesConfig, build_attribute_similarity
-from kgrecall.recall.item_knn import build_item_knn, interaction_matrix
-from kgrecall.recall.node_space import build_node_space
-from kgrecall.recall.sparse_rows import Matrix
+from kgrecall.recall.channels.attributes import AttributesConfig, build_attribute_similarity
+from kgrecall.recall.channels.item_knn import build_item_knn, interaction_matrix
+from kgrecall.recall.channels.node_space import build_node_space
+from kgrecall.recall.channels.sparse_rows import Matrix
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0)

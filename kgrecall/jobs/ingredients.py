@@ -19,17 +19,17 @@ from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.jobs.behaviour_part import BehaviourPart
 from kgrecall.jobs.content_part import ContentPart
 from kgrecall.jobs.item_graph_part import ItemGraphPart
-from kgrecall.recall.attributes import AttributesChannel
 from kgrecall.recall.base import Channel, Naming
-from kgrecall.recall.explain import Names, items_beside
+from kgrecall.recall.channels.attributes import AttributesChannel
+from kgrecall.recall.channels.item_knn import ItemKnnChannel
+from kgrecall.recall.channels.neighbors import NeighborsChannel, NeighborsConfig
+from kgrecall.recall.channels.node_space import NodeSpace, NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.pagerank import PageRankChannel, PageRankConfig
+from kgrecall.recall.channels.popularity import PopularityChannel
+from kgrecall.recall.channels.text import TextChannel
+from kgrecall.recall.channels.vector import VectorChannel
+from kgrecall.recall.explaining.explain import Names, items_beside
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel
-from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
-from kgrecall.recall.node_space import NodeSpace, NodeSpaceConfig, build_node_space
-from kgrecall.recall.pagerank import PageRankChannel, PageRankConfig
-from kgrecall.recall.popularity import PopularityChannel
-from kgrecall.recall.text import TextChannel
-from kgrecall.recall.vector import VectorChannel
 from kgrecall.types import Embeddings, FloatArray
 
 CHANNELS = (

@@ -9,9 +9,9 @@ from scipy import sparse
 
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter
-from kgrecall.recall.attributes import AttributesChannel
 from kgrecall.recall.base import Naming
-from kgrecall.recall.item_graph import ItemGraphConfig, build_item_graph, item_graph_space
+from kgrecall.recall.channels.attributes import AttributesChannel
+from kgrecall.recall.channels.item_graph import ItemGraphConfig, build_item_graph, item_graph_space
 from kgrecall.types import FloatArray, Interactions
 
 ITEM_GRAPH = "item_graph"

@@ -16,10 +16,10 @@ from kgrecall.model.attention_trainer import train_attention
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.sequences import Sequences
 from kgrecall.model.trainer import TrainedModel, train
-from kgrecall.recall.attention import ATTENTION
+from kgrecall.recall.channels.attention import ATTENTION
+from kgrecall.recall.channels.history_encoder import HistoryEncoder
+from kgrecall.recall.channels.moments import MomentTable
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.history_encoder import HistoryEncoder
-from kgrecall.recall.moments import MomentTable
 from kgrecall.types import Embeddings, FloatArray, Interactions, PosArray, Progress
 
 

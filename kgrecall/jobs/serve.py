@@ -11,10 +11,10 @@ from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.encoders import LateEncoder
 from kgrecall.jobs.ingredients import Ingredients, load
 from kgrecall.recall.base import Channel
-from kgrecall.recall.combiner_weights import CombinerWeights
 from kgrecall.recall.engine import EngineConfig, RecallEngine
-from kgrecall.recall.filter_mask import FilterMasks
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.filtering.filter_mask import FilterMasks
+from kgrecall.recall.fusion.combiner_weights import CombinerWeights
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.store.base import GraphStore
 
 

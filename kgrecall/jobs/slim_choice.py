@@ -10,8 +10,8 @@ from pydantic import Field
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.jobs.choices import Validation
 from kgrecall.recall.base import Channel
-from kgrecall.recall.slim import SlimConfig, SlimGram
-from kgrecall.recall.sparse_rows import Matrix
+from kgrecall.recall.channels.slim import SlimConfig, SlimGram
+from kgrecall.recall.channels.sparse_rows import Matrix
 from kgrecall.settings import Settings
 from kgrecall.types import Interactions
 

@@ -23,11 +23,11 @@ from kgrecall.jobs.channel_report import ChannelReport
 from kgrecall.jobs.folds import Fold, a_few, timed
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.base import Channel
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.engine import RecallEngine
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
-from kgrecall.recall.requests import batch_of_users
+from kgrecall.recall.queries.requests import batch_of_users
 from kgrecall.types import IntArray, Interactions, PosArray, Progress, no_progress
 
 FUSED = "fused"

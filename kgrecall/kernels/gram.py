@@ -1,4 +1,5 @@
-"""A few rows and columns of a large sparse matrix as a dense one, compiled; the twin of :mod:`kgrecall.recall.slim`."""
+"""A few rows and columns of a large sparse matrix as a dense one, compiled; the twin of
+:mod:`kgrecall.recall.channels.slim`."""
 
 from __future__ import annotations
 

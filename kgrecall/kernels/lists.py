@@ -1,4 +1,5 @@
-"""Ranked lists merged and cut, compiled; the twins of loops in :mod:`kgrecall.recall.rank_fusion` and ``recall.vector``."""
+"""Ranked lists merged and cut, compiled; the twins of loops in :mod:`kgrecall.recall.fusion.rank_fusion` and
+``recall.channels.vector``."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ Csr = tuple[IntArray, PosArray, FloatArray]
 Lists = tuple[PosArray, FloatArray]
 """positions int32 (q, k) and scores float32 (q, k), best first, ties by position, padded with -1 and -inf."""
 Lists4 = tuple[PosArray, FloatArray, FloatArray, FloatArray]
-"""The fields of :class:`kgrecall.recall.rank_fusion.Fused`."""
+"""The fields of :class:`kgrecall.recall.fusion.rank_fusion.Fused`."""
 Around = tuple[FloatArray, IntArray, FloatArray]
-"""popularity, source and history: see :class:`kgrecall.recall.combiner.Surroundings`."""
+"""popularity, source and history: see :class:`kgrecall.recall.fusion.combiner.Surroundings`."""
 Networks = tuple[FloatArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """first, hidden, bias, out and direct of two networks: see :func:`kgrecall.kernels.networks.judge_lists`."""
 _ALL = np.zeros(0, np.bool_)
@@ -64,7 +64,7 @@ class Loops:
         factor: FloatArray | None,
         mask: BoolArray | None,
     ) -> Lists:
-        """See :meth:`kgrecall.recall.sparse_rows.SparseRows.best_hits`."""
+        """See :meth:`kgrecall.recall.channels.sparse_rows.SparseRows.best_hits`."""
         _check_mask(mask, num_columns)
         found = _empty(len(rows[0]) - 1, k)
         sums = self._scratch.zeros("columns", num_columns, np.float64)
@@ -84,7 +84,8 @@ class Loops:
         factor: FloatArray,
         mask: BoolArray | None,
     ) -> tuple[Lists, BoolArray]:
-        """See :class:`kgrecall.recall.neighbors.NeighborsChannel`; also bool (q,): left out, since their history may return."""
+        """See :class:`kgrecall.recall.channels.neighbors.NeighborsChannel`; also bool (q,): left out, since their history may
+        return."""
         _check_mask(mask, len(factor))
         found, returned = _empty(len(own), k), np.zeros(len(own), np.bool_)
         nodes = self._scratch.zeros("nodes", len(node_weight), np.float64)
@@ -104,7 +105,7 @@ class Loops:
         factor: FloatArray,
         mask: BoolArray | None,
     ) -> Lists:
-        """See :class:`kgrecall.recall.pagerank.PageRankChannel`; ``walk``: restart, tolerance and steps."""
+        """See :class:`kgrecall.recall.channels.pagerank.PageRankChannel`; ``walk``: restart, tolerance and steps."""
         _check_mask(mask, len(factor))
         found, num_nodes = _empty(len(rows[0]) - 1, k), len(graph[0]) - 1
         waiting, settled, arrived = self._scratch.zeros("visits", 3 * num_nodes, np.float64).reshape(3, num_nodes)
@@ -139,7 +140,7 @@ class Loops:
         return found
 
     def gather_gram(self, gram: Csr, item: int, neighbours: PosArray) -> tuple[FloatArray, FloatArray]:
-        """See :meth:`kgrecall.recall.slim.SlimGram.solve`: float32 (m, m) and (m,) for m neighbours."""
+        """See :meth:`kgrecall.recall.channels.slim.SlimGram.solve`: float32 (m, m) and (m,) for m neighbours."""
         normal, met = np.zeros((len(neighbours), len(neighbours)), np.float32), np.zeros(len(neighbours), np.float32)
         places = self._scratch.zeros("places", len(gram[0]) - 1, np.int32)
         gather_gram(*gram, item, neighbours, places, normal, met)
@@ -164,7 +165,7 @@ class Loops:
         return odds
 
     def merge(self, positions: PosArray, contributions: FloatArray, raw: FloatArray, k: int) -> Lists4:
-        """See :func:`kgrecall.recall.rank_fusion.fuse`."""
+        """See :func:`kgrecall.recall.fusion.rank_fusion.fuse`."""
         channels, num_queries, _ = positions.shape
         found = _empty(num_queries, k)
         told = np.empty((channels, num_queries, k), np.float32)

@@ -1,4 +1,4 @@
-"""Small networks that judge the items of fused lists, compiled; the twin of :mod:`kgrecall.recall.combiner`.
+"""Small networks that judge the items of fused lists, compiled; the twin of :mod:`kgrecall.recall.fusion.combiner`.
 
 Sums run in float64 and are rounded to float32 once, so that the order of their terms does not show.
 """
@@ -24,7 +24,7 @@ _FLAT = 1e-7
 def _read(
     said: FloatArray, parts: FloatArray, i: int, j: int, first: FloatArray, popularity: float, history: float, inputs: Sums
 ) -> None:
-    """Write the inputs of a network for item j of list i: see :func:`kgrecall.recall.combiner.features`."""
+    """Write the inputs of a network for item j of list i: see :func:`kgrecall.recall.fusion.combiner.features`."""
     num, count, total = len(first), 0.0, 0.0
     for c in range(num):
         score = parts[c, i, j] / first[c]
@@ -79,8 +79,9 @@ def judge_lists(
 ) -> None:
     """The log odds of all items of some lists, by the first network where somebody has chosen an item, else by the second.
 
-    Shapes: positions int32 (q, u), said and parts float32 (channels, q, u) as in :class:`kgrecall.recall.rank_fusion.Fused`;
-    popularity, source and history as in :class:`kgrecall.recall.combiner.Surroundings`; of both networks: first float32
+    Shapes: positions int32 (q, u), said and parts float32 (channels, q, u) as in
+    :class:`kgrecall.recall.fusion.rank_fusion.Fused`;
+    popularity, source and history as in :class:`kgrecall.recall.fusion.combiner.Surroundings`; of both networks: first float32
     (2, channels), hidden float64 (2, units, features), bias and out (2, units), direct (2, features). odds float32 (q, u) is
     left as it is on padding.
     """

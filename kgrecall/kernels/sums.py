@@ -1,4 +1,4 @@
-"""Weighted sums of sparse rows and their best columns, compiled; the twin of :mod:`kgrecall.recall.sparse_rows`.
+"""Weighted sums of sparse rows and their best columns, compiled; the twin of :mod:`kgrecall.recall.channels.sparse_rows`.
 
 Sums run in float64 in the order of the rows and are rounded to float32, exactly as there.
 """

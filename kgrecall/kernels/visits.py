@@ -1,4 +1,4 @@
-"""Short walks from a history through the whole graph, compiled; the twin of :mod:`kgrecall.recall.pagerank`."""
+"""Short walks from a history through the whole graph, compiled; the twin of :mod:`kgrecall.recall.channels.pagerank`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Two steps through a bipartite graph, compiled; the twin of :mod:`kgrecall.recall.neighbors` and ``recall.user_knn``."""
+"""Two steps through a bipartite graph, compiled; the twin of :mod:`kgrecall.recall.channels.neighbors` and
+``recall.channels.user_knn``."""
 
 from __future__ import annotations
 

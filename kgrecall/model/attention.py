@@ -1,6 +1,7 @@
 """Causal self-attention over histories: learns what comes next from the fused vectors of what came before.
 
-The arithmetic, and what each array means, stand in :mod:`kgrecall.recall.history_encoder`, which serves what is exported here.
+The arithmetic, and what each array means, stand in :mod:`kgrecall.recall.channels.history_encoder`, which serves what is
+exported here.
 Training begins at the mean of the history, so at the tower's own way of placing users: attention is even, values pass
 unchanged. Where a history is at a place, the items of the next ``horizon`` places are right, nearer ones more (dense all-action
 loss: Pancha et al., "PinnerFormer", KDD 2022), among negatives whose number makes up for popularity (Klenitskiy & Vasilev,
@@ -109,7 +110,8 @@ class AttentionEncoder(nn.Module):
 
     @torch.no_grad()
     def export(self) -> dict[str, FloatArray]:
-        """Arrays by the names of :class:`~kgrecall.recall.history_encoder.HistoryEncoder`, and ``inputs`` (num_items, dim)."""
+        """Arrays by the names of :class:`~kgrecall.recall.channels.history_encoder.HistoryEncoder`, and ``inputs`` (num_items,
+        dim)."""
         named = {"inputs": self.inputs + self.change.weight, "gaps": self.gaps, "moments": self.moments}
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, AttentionLayer)

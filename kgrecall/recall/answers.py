@@ -8,8 +8,8 @@ import numpy as np
 
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.panel import PanelAnswer
-from kgrecall.recall.planner import Planned
-from kgrecall.recall.requests import Request
+from kgrecall.recall.planning.planner import Planned
+from kgrecall.recall.queries.requests import Request
 from kgrecall.types import Candidates, PosArray
 
 

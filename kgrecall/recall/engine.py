@@ -13,22 +13,22 @@ from kgrecall.errors import ConfigError, ShapeError, Shown
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.kernels import tier
 from kgrecall.recall.answers import AnswerWriter
-from kgrecall.recall.audience import Audience
 from kgrecall.recall.base import Channel, Hits, Naming, QueryBatch, Signal
-from kgrecall.recall.eligible import Eligible
-from kgrecall.recall.explain import Names, PathWriter
-from kgrecall.recall.explainer import Explainer, Question
-from kgrecall.recall.explanation import Attribution, Counterfactual, Explanation
-from kgrecall.recall.filter_mask import FilterMasks
+from kgrecall.recall.channels.popularity import PopularOrder
+from kgrecall.recall.explaining.explain import Names, PathWriter
+from kgrecall.recall.explaining.explainer import Explainer, Question
+from kgrecall.recall.explaining.explanation import Attribution, Counterfactual, Explanation
+from kgrecall.recall.filtering.filter_mask import FilterMasks
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.panel import TEXT_CHANNEL, Panel
-from kgrecall.recall.plan import Plan, parse_plan
-from kgrecall.recall.planner import Planner
-from kgrecall.recall.popularity import PopularOrder
-from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.recall.requests import Request, Resolver, batch_of
-from kgrecall.recall.text_queries import EncodeText, encode_queries
-from kgrecall.recall.user_batches import UserBatches
+from kgrecall.recall.planning.plan import Plan, parse_plan
+from kgrecall.recall.planning.planner import Planner
+from kgrecall.recall.queries.audience import Audience
+from kgrecall.recall.queries.eligible import Eligible
+from kgrecall.recall.queries.requests import Request, Resolver, batch_of
+from kgrecall.recall.queries.text_queries import EncodeText, encode_queries
+from kgrecall.recall.queries.user_batches import UserBatches
 from kgrecall.settings import Settings
 from kgrecall.types import BoolArray, Candidates, FloatArray, IntArray, Path, PosArray, Query
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from kgrecall.errors import ConfigError, Shown, nearest
 from kgrecall.recall.base import Channel, Hits, QueryBatch, Signal
-from kgrecall.recall.combiner import Combiner, Surroundings, log_popularity
-from kgrecall.recall.leanings import LeaningChannel
-from kgrecall.recall.popularity import PopularityChannel
-from kgrecall.recall.rank_fusion import Fused, FusionConfig, fuse, stacked, text_led
+from kgrecall.recall.channels.leanings import LeaningChannel
+from kgrecall.recall.channels.popularity import PopularityChannel
+from kgrecall.recall.fusion.combiner import Combiner, Surroundings, log_popularity
+from kgrecall.recall.fusion.rank_fusion import Fused, FusionConfig, fuse, stacked, text_led
 from kgrecall.types import BoolArray, FloatArray
 
 TEXT_CHANNEL = "text"

@@ -105,7 +105,7 @@ def draw_attribution(
     """What a score is owed to, one bar a source, one colour a channel; what counts against the item goes to the left.
 
     Args:
-        table: channel -> {source: value}, of :class:`kgrecall.recall.explanation.Attribution`.
+        table: channel -> {source: value}, of :class:`kgrecall.recall.explaining.explanation.Attribution`.
         names: what sources are called.
         limit: the largest sources shown.
     """

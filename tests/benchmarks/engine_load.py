@@ -19,11 +19,11 @@ from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.artifact import ArtifactWriter
 from kgrecall.jobs.behaviour_part import BehaviourPart
 from kgrecall.jobs.ingredients import Ingredients, save
+from kgrecall.recall.channels.neighbors import NeighborsConfig
+from kgrecall.recall.channels.node_space import NodeSpaceConfig
+from kgrecall.recall.channels.pagerank import PageRankConfig
 from kgrecall.recall.engine import EngineConfig
-from kgrecall.recall.neighbors import NeighborsConfig
-from kgrecall.recall.node_space import NodeSpaceConfig
-from kgrecall.recall.pagerank import PageRankConfig
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from tests.benchmarks.latency_world import SEED, World, make_world
 from tests.benchmarks.record import record
 

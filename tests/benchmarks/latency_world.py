@@ -13,17 +13,17 @@ from kgrecall.graph.knowledge import Incidence
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.index.faiss import FaissConfig, FaissIndex
-from kgrecall.recall.attributes import AttributesChannel, build_attribute_similarity
 from kgrecall.recall.base import Channel
+from kgrecall.recall.channels.attributes import AttributesChannel, build_attribute_similarity
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, build_item_knn, interaction_matrix
+from kgrecall.recall.channels.neighbors import NeighborsChannel
+from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.sparse_rows import Matrix
+from kgrecall.recall.channels.vector import VectorChannel, normalised
 from kgrecall.recall.engine import RecallEngine
-from kgrecall.recall.filter_mask import FilterMasks
+from kgrecall.recall.filtering.filter_mask import FilterMasks
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel, build_item_knn, interaction_matrix
-from kgrecall.recall.neighbors import NeighborsChannel
-from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.recall.sparse_rows import Matrix
-from kgrecall.recall.vector import VectorChannel, normalised
 from kgrecall.schema import GraphSchema
 from kgrecall.types import Embeddings, FloatArray, Interactions
 

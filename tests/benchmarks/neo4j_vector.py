@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from kgrecall.index.base import ExactIndex
-from kgrecall.recall.vector import normalised
+from kgrecall.recall.channels.vector import normalised
 from kgrecall.store.neo4j.search import Neo4jVectorIndex
 from kgrecall.types import FloatArray
 from tests.benchmarks.generated_graph import SCHEMA

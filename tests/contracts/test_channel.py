@@ -17,24 +17,24 @@ from kgrecall.graph.pagerank import JointGraph
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.index.base import ExactIndex
-from kgrecall.recall.attention import AttentionChannel
-from kgrecall.recall.attributes import AttributesChannel, AttributesConfig, build_attribute_similarity
 from kgrecall.recall.base import Channel, Evidence, QueryBatch
-from kgrecall.recall.ease import EaseConfig, build_ease
-from kgrecall.recall.factors import FactorsConfig, build_factors
-from kgrecall.recall.folded import FactorsChannel
-from kgrecall.recall.history_encoder import EncoderLayer, HistoryEncoder
-from kgrecall.recall.item_graph import build_item_graph
-from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
-from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
-from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.pagerank import PageRankChannel, PageRankConfig
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
-from kgrecall.recall.sequence import FOLLOWED_BY, SequenceConfig, build_sequence
-from kgrecall.recall.slim import GOES_WITH, SlimConfig, build_slim
-from kgrecall.recall.text import TextChannel
-from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
-from kgrecall.recall.vector import VectorChannel, normalised
+from kgrecall.recall.channels.attention import AttentionChannel
+from kgrecall.recall.channels.attributes import AttributesChannel, AttributesConfig, build_attribute_similarity
+from kgrecall.recall.channels.ease import EaseConfig, build_ease
+from kgrecall.recall.channels.factors import FactorsConfig, build_factors
+from kgrecall.recall.channels.folded import FactorsChannel
+from kgrecall.recall.channels.history_encoder import EncoderLayer, HistoryEncoder
+from kgrecall.recall.channels.item_graph import build_item_graph
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix
+from kgrecall.recall.channels.neighbors import NeighborsChannel, NeighborsConfig
+from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.pagerank import PageRankChannel, PageRankConfig
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
+from kgrecall.recall.channels.sequence import FOLLOWED_BY, SequenceConfig, build_sequence
+from kgrecall.recall.channels.slim import GOES_WITH, SlimConfig, build_slim
+from kgrecall.recall.channels.text import TextChannel
+from kgrecall.recall.channels.user_knn import UserKnnChannel, UserKnnConfig
+from kgrecall.recall.channels.vector import VectorChannel, normalised
 from kgrecall.schema import GraphSchema
 from kgrecall.types import Embeddings, Interactions
 

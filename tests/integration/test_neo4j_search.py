@@ -14,10 +14,10 @@ from kgrecall.graph.knowledge import Incidence
 from kgrecall.index.base import ExactIndex, VectorIndex
 from kgrecall.jobs.database import by_walking
 from kgrecall.recall.base import Channel, QueryBatch
-from kgrecall.recall.live import LiveChannel
-from kgrecall.recall.neighbors import NeighborsChannel
-from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.vector import VectorChannel, normalised
+from kgrecall.recall.channels.live import LiveChannel
+from kgrecall.recall.channels.neighbors import NeighborsChannel
+from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.vector import VectorChannel, normalised
 from kgrecall.schema import GraphSchema
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j import search as neo4j_search

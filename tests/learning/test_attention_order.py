@@ -11,12 +11,12 @@ from kgrecall.jobs.folds import Fold
 from kgrecall.model.attention import AttentionConfig
 from kgrecall.model.attention_trainer import TrainedEncoder, train_attention
 from kgrecall.model.sequences import Sequences
-from kgrecall.recall.attention import AttentionChannel
+from kgrecall.recall.channels.attention import AttentionChannel
+from kgrecall.recall.channels.history_encoder import HistoryEncoder
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, build_item_knn
+from kgrecall.recall.channels.sequence import SequenceConfig, build_sequence
+from kgrecall.recall.channels.vector import normalised
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.history_encoder import HistoryEncoder
-from kgrecall.recall.item_knn import ItemKnnChannel, build_item_knn
-from kgrecall.recall.sequence import SequenceConfig, build_sequence
-from kgrecall.recall.vector import normalised
 from kgrecall.types import FloatArray, Interactions
 
 torch.set_num_threads(1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrecall.recall.base import Hits
-from kgrecall.recall.rank_fusion import FusionConfig, fuse, rrf, stacked
+from kgrecall.recall.fusion.rank_fusion import FusionConfig, fuse, rrf, stacked
 
 NUM_QUERIES, NUM_ITEMS = 3, 12
 List = list[tuple[int, float]]

@@ -1,6 +1,6 @@
 """A walk item -> shared node -> item in Cypher, on the graph as it is now: for those who want no snapshot.
 
-The score and the paths are those of :class:`kgrecall.recall.neighbors.NeighborsChannel`; a request takes tens of
+The score and the paths are those of :class:`kgrecall.recall.channels.neighbors.NeighborsChannel`; a request takes tens of
 milliseconds instead of one, since the database follows every edge.
 """
 

@@ -21,7 +21,7 @@ from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.channel_report import ChannelReport, fused_ndcg
 from kgrecall.jobs.folds import Fold, a_few
 from kgrecall.jobs.serve import load_engine
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from tests.benchmarks.quality.tasks import SETS, Task, load
 from tests.benchmarks.record import record
 

@@ -18,9 +18,9 @@ from kgrecall.jobs.asked import Asked
 from kgrecall.jobs.channel_report import ChannelReport, fused_ndcg
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import Fold, a_few
-from kgrecall.recall.fusion_weights import weigh
-from kgrecall.recall.merged_lists import MergedLists
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.fusion_weights import weigh
+from kgrecall.recall.fusion.merged_lists import MergedLists
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from tests.benchmarks.quality.tasks import SETS, Task, load
 from tests.benchmarks.record import record
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from kgrecall.errors import NotBuilt, Shown
-from kgrecall.recall.item_knn import ItemKnnConfig, build_item_knn
-from kgrecall.recall.popularity import item_popularity
+from kgrecall.recall.channels.item_knn import ItemKnnConfig, build_item_knn
+from kgrecall.recall.channels.popularity import item_popularity
 from kgrecall.types import FloatArray, IntArray, Interactions
 from tests.benchmarks.quality.systems import Fitted, Params, Problem, System, fitted_by_score, popularity
 

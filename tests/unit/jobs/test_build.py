@@ -19,8 +19,8 @@ from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.ingredients import CHANNELS, load
 from kgrecall.jobs.serve import load_engine
 from kgrecall.model.trainer import ModelConfig
-from kgrecall.recall.ease import EaseConfig, build_ease
-from kgrecall.recall.pagerank import PageRankConfig
+from kgrecall.recall.channels.ease import EaseConfig, build_ease
+from kgrecall.recall.channels.pagerank import PageRankConfig
 from kgrecall.store import open_store
 from kgrecall.types import Query
 

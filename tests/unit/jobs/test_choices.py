@@ -8,7 +8,7 @@ import numpy as np
 
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import timed
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
 from kgrecall.types import Interactions
 
 DAY = 86_400_000

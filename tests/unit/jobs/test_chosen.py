@@ -11,12 +11,12 @@ from kgrecall.graph.knowledge import Incidence
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.chosen import Chosen, choose_settings
-from kgrecall.recall.ease import EaseConfig
-from kgrecall.recall.factors import FactorsConfig
-from kgrecall.recall.item_graph import ItemGraphConfig, build_item_graph
-from kgrecall.recall.item_knn import ItemKnnChannel
-from kgrecall.recall.sequence import SequenceConfig
-from kgrecall.recall.user_knn import UserKnnConfig
+from kgrecall.recall.channels.ease import EaseConfig
+from kgrecall.recall.channels.factors import FactorsConfig
+from kgrecall.recall.channels.item_graph import ItemGraphConfig, build_item_graph
+from kgrecall.recall.channels.item_knn import ItemKnnChannel
+from kgrecall.recall.channels.sequence import SequenceConfig
+from kgrecall.recall.channels.user_knn import UserKnnConfig
 from kgrecall.types import Interactions
 
 USERS, ITEMS, STEPS = 60, 40, 24

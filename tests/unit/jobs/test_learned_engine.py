@@ -9,8 +9,8 @@ from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.ingredients import Ingredients, load
 from kgrecall.jobs.serve import assemble
-from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.types import Query
 
 CHANNELS = ("item_knn", "attributes", "popularity")

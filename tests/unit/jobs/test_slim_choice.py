@@ -8,9 +8,9 @@ import scipy.sparse as sp
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.slim_choice import SlimChoice
-from kgrecall.recall.item_knn import ItemKnnChannel
-from kgrecall.recall.slim import SlimConfig, build_slim
-from kgrecall.recall.sparse_rows import Matrix
+from kgrecall.recall.channels.item_knn import ItemKnnChannel
+from kgrecall.recall.channels.slim import SlimConfig, build_slim
+from kgrecall.recall.channels.sparse_rows import Matrix
 from kgrecall.types import Interactions
 
 USERS, ITEMS, STYLES = 120, 240, 12

@@ -21,15 +21,15 @@ from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.kernels import tier
 from kgrecall.recall.base import Channel, Hits, QueryBatch
-from kgrecall.recall.combiner import Combiner, Surroundings, log_popularity
-from kgrecall.recall.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
-from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
-from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.pagerank import PageRankChannel, PageRankConfig
-from kgrecall.recall.popularity import PopularityChannel
-from kgrecall.recall.rank_fusion import Fused, fuse, stacked
-from kgrecall.recall.sparse_rows import SparseRows
-from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
+from kgrecall.recall.channels.neighbors import NeighborsChannel, NeighborsConfig
+from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.pagerank import PageRankChannel, PageRankConfig
+from kgrecall.recall.channels.popularity import PopularityChannel
+from kgrecall.recall.channels.sparse_rows import SparseRows
+from kgrecall.recall.channels.user_knn import UserKnnChannel, UserKnnConfig
+from kgrecall.recall.fusion.combiner import Combiner, Surroundings, log_popularity
+from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
+from kgrecall.recall.fusion.rank_fusion import Fused, fuse, stacked
 from kgrecall.schema import GraphSchema
 
 NUM_ITEMS = 700

@@ -13,7 +13,7 @@ from kgrecall.model.attention_trainer import train_attention
 from kgrecall.model.losses import next_items
 from kgrecall.model.sequences import Negatives, Sequences, Windows, WindowSampler
 from kgrecall.recall.base import QueryBatch, Ragged
-from kgrecall.recall.history_encoder import HistoryEncoder
+from kgrecall.recall.channels.history_encoder import HistoryEncoder
 
 torch.set_num_threads(1)
 NUM_ITEMS, DIM, CODES = 40, 16, 7

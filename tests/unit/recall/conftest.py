@@ -11,17 +11,17 @@ from scipy.sparse import csr_array
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.index.base import ExactIndex
-from kgrecall.recall.attributes import AttributesChannel, build_attribute_similarity
 from kgrecall.recall.base import Naming
+from kgrecall.recall.channels.attributes import AttributesChannel, build_attribute_similarity
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, build_item_knn
+from kgrecall.recall.channels.node_space import NodeSpace, build_node_space
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
+from kgrecall.recall.channels.text import TextChannel
+from kgrecall.recall.channels.vector import normalised
 from kgrecall.recall.engine import RecallEngine
-from kgrecall.recall.explain import Names, items_beside
+from kgrecall.recall.explaining.explain import Names, items_beside
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel, build_item_knn
-from kgrecall.recall.node_space import NodeSpace, build_node_space
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
-from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.recall.text import TextChannel
-from kgrecall.recall.vector import normalised
 from kgrecall.types import FloatArray, Interactions
 
 FILMS = ["alien", "aliens", "blade_runner", "et", "jaws", "unseen"]

@@ -12,11 +12,11 @@ from kgrecall.errors import ConfigError, UnknownId, Unsupported
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.recall.base import Naming
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, build_item_knn
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.engine import RecallEngine
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel, build_item_knn
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
-from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
 from kgrecall.types import Query, Seen

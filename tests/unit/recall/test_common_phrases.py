@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kgrecall.recall.common_phrases import common_phrases
+from kgrecall.recall.explaining.common_phrases import common_phrases
 
 
 @pytest.mark.parametrize(

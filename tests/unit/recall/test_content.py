@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kgrecall.graph.knowledge import Incidence
-from kgrecall.recall.content import ContentConfig, build_content, content_features, met_items
-from kgrecall.recall.node_space import NodeSpace, build_node_space
+from kgrecall.recall.channels.content import ContentConfig, build_content, content_features, met_items
+from kgrecall.recall.channels.node_space import NodeSpace, build_node_space
 from kgrecall.types import Embeddings, Interactions
 
 NUM_USERS, NUM_ITEMS, KINDS, NEW = 200, 120, 8, 24
@@ -65,7 +65,7 @@ def test_new_items_are_placed_by_what_goes_together(
 
 
 def test_the_metric_is_the_ridge_regression_from_both_sides(events: Interactions, texts: np.ndarray) -> None:
-    from kgrecall.recall.item_knn import build_item_knn
+    from kgrecall.recall.channels.item_knn import build_item_knn
 
     config = ContentConfig(l2=5.0)
     features = content_features(None, texts, NUM_ITEMS)

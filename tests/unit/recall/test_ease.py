@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kgrecall.errors import BudgetExceeded
-from kgrecall.recall.ease import EaseConfig, build_ease
+from kgrecall.recall.channels.ease import EaseConfig, build_ease
 from kgrecall.types import Interactions
 
 

@@ -13,12 +13,12 @@ from kgrecall.errors import ConfigError, ShapeError, UnknownId, Unsupported
 from kgrecall.graph.columns import ItemColumns
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.graph.vocabulary import Vocabulary
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, build_item_knn
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.engine import EngineConfig, RecallEngine
-from kgrecall.recall.filter_mask import FilterMasks
+from kgrecall.recall.filtering.filter_mask import FilterMasks
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel, build_item_knn
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
-from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
 from kgrecall.types import Interactions, Query

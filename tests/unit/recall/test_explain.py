@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kgrecall.recall.base import Evidence, Naming
-from kgrecall.recall.explain import Names, PathWriter
+from kgrecall.recall.explaining.explain import Names, PathWriter
 from kgrecall.types import Node
 
 ALIEN, ALIENS, BLADE_RUNNER, ET, JAWS = (("Film", i) for i in range(5))

@@ -10,17 +10,17 @@ from kgrecall.errors import ConfigError, UnknownId
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.index.base import ExactIndex
-from kgrecall.recall.attributes import AttributesChannel, build_attribute_similarity
-from kgrecall.recall.ease import EaseConfig, build_ease
+from kgrecall.recall.channels.attributes import AttributesChannel, build_attribute_similarity
+from kgrecall.recall.channels.ease import EaseConfig, build_ease
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, build_item_knn, interaction_matrix
+from kgrecall.recall.channels.neighbors import NeighborsChannel
+from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
+from kgrecall.recall.channels.text import TextChannel
+from kgrecall.recall.channels.vector import VectorChannel, normalised
 from kgrecall.recall.engine import EngineConfig, RecallEngine
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel, build_item_knn, interaction_matrix
-from kgrecall.recall.neighbors import NeighborsChannel
-from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
-from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.recall.text import TextChannel
-from kgrecall.recall.vector import VectorChannel, normalised
 from kgrecall.types import Embeddings, Interactions, Query
 
 NUM_USERS, NUM_ITEMS = 20, 40

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kgrecall.recall.factors import FactorsConfig, build_factors
+from kgrecall.recall.channels.factors import FactorsConfig, build_factors
 from kgrecall.types import Interactions
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from kgrecall.errors import ConfigError
 from kgrecall.graph.columns import ItemColumns
 from kgrecall.graph.snapshot import take_snapshot
-from kgrecall.recall.filter_mask import FilterMasks
-from kgrecall.recall.filters import And, Compare, Filter, IsNull, Not, OneOf, Or, parse_filter
+from kgrecall.recall.filtering.filter_mask import FilterMasks
+from kgrecall.recall.filtering.filters import And, Compare, Filter, IsNull, Not, OneOf, Or, parse_filter
 from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
 

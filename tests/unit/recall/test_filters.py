@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kgrecall.errors import ConfigError
-from kgrecall.recall.filters import And, Compare, Field, Filter, IsNull, Not, OneOf, Or, parse_filter
+from kgrecall.recall.filtering.filters import And, Compare, Field, Filter, IsNull, Not, OneOf, Or, parse_filter
 
 PRICE, GENRE = Field("price"), Field("HAS_GENRE")
 

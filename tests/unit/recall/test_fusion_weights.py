@@ -5,8 +5,8 @@ import pytest
 
 from kgrecall.errors import ConfigError
 from kgrecall.recall.base import Hits
-from kgrecall.recall.fusion_weights import fit_weights
-from kgrecall.recall.rank_fusion import FusionConfig, fuse, stacked
+from kgrecall.recall.fusion.fusion_weights import fit_weights
+from kgrecall.recall.fusion.rank_fusion import FusionConfig, fuse, stacked
 
 NUM_QUERIES, NUM_ITEMS, DEPTH = 60, 50, 20
 

@@ -5,7 +5,7 @@ import numpy as np
 from kgrecall.graph.adjacency import MISSING_TIME
 from kgrecall.graph.gaps import NUM_GAPS, gap_codes
 from kgrecall.recall.base import QueryBatch
-from kgrecall.recall.history_encoder import EncoderLayer, HistoryEncoder
+from kgrecall.recall.channels.history_encoder import EncoderLayer, HistoryEncoder
 from kgrecall.types import FloatArray
 
 DIM, NUM_ITEMS, LENGTH = 4, 12, 3

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from kgrecall.graph.knowledge import Incidence
-from kgrecall.recall.attributes import AttributesChannel
 from kgrecall.recall.base import Naming, QueryBatch
-from kgrecall.recall.item_graph import ItemGraphConfig, build_item_graph, item_graph_space, people_of
-from kgrecall.recall.item_knn import ItemKnnConfig, build_item_knn
+from kgrecall.recall.channels.attributes import AttributesChannel
+from kgrecall.recall.channels.item_graph import ItemGraphConfig, build_item_graph, item_graph_space, people_of
+from kgrecall.recall.channels.item_knn import ItemKnnConfig, build_item_knn
 from kgrecall.types import Interactions
 
 

@@ -8,8 +8,14 @@ from scipy.sparse import csr_array
 
 from kgrecall.errors import ShapeError
 from kgrecall.recall.base import QueryBatch
-from kgrecall.recall.cooccurrence import cooccurrence
-from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn, interaction_matrix, newest_of_each_user
+from kgrecall.recall.channels.cooccurrence import cooccurrence
+from kgrecall.recall.channels.item_knn import (
+    ItemKnnChannel,
+    ItemKnnConfig,
+    build_item_knn,
+    interaction_matrix,
+    newest_of_each_user,
+)
 from kgrecall.types import Interactions
 
 

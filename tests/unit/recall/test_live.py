@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kgrecall.recall.base import QueryBatch
-from kgrecall.recall.live import LiveChannel
+from kgrecall.recall.channels.live import LiveChannel
 from kgrecall.types import BoolArray, FloatArray, PosArray
 
 N = 50

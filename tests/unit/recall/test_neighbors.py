@@ -5,11 +5,11 @@ import pytest
 from scipy.sparse import csr_array
 
 from kgrecall.graph.knowledge import Incidence
-from kgrecall.recall.attributes import AttributesChannel, build_attribute_similarity
 from kgrecall.recall.base import Naming, QueryBatch
-from kgrecall.recall.item_knn import interaction_matrix
-from kgrecall.recall.neighbors import NeighborsChannel, NeighborsConfig
-from kgrecall.recall.node_space import NodeSpace, build_node_space
+from kgrecall.recall.channels.attributes import AttributesChannel, build_attribute_similarity
+from kgrecall.recall.channels.item_knn import interaction_matrix
+from kgrecall.recall.channels.neighbors import NeighborsChannel, NeighborsConfig
+from kgrecall.recall.channels.node_space import NodeSpace, build_node_space
 from kgrecall.types import Interactions
 
 PLAIN = NeighborsConfig(history_norm=0, node_norm=0, item_norm=0)

@@ -9,15 +9,15 @@ import pytest
 import scipy.sparse as sp
 
 from kgrecall.recall.base import Hits, QueryBatch
-from kgrecall.recall.combiner import Combiner, Surroundings
-from kgrecall.recall.combiner_fit import odds_of
-from kgrecall.recall.fusion_weights import FittedFusion, weigh
-from kgrecall.recall.item_knn import ItemKnnChannel
-from kgrecall.recall.learned_fusion import fit_learned
-from kgrecall.recall.merged_lists import MergedLists, merge_lists
-from kgrecall.recall.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
+from kgrecall.recall.channels.item_knn import ItemKnnChannel
+from kgrecall.recall.fusion.combiner import Combiner, Surroundings
+from kgrecall.recall.fusion.combiner_fit import odds_of
+from kgrecall.recall.fusion.fusion_weights import FittedFusion, weigh
+from kgrecall.recall.fusion.learned_fusion import fit_learned
+from kgrecall.recall.fusion.merged_lists import MergedLists, merge_lists
+from kgrecall.recall.fusion.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.panel import Panel
-from kgrecall.recall.rank_fusion import FusionConfig
 from kgrecall.types import BoolArray
 
 NUM_ITEMS, DEPTH, NAMES = 90, 50, ("people", "content")

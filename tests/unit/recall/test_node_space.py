@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from kgrecall.errors import ConfigError, ShapeError
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.recall.base import Naming
-from kgrecall.recall.node_space import NodeSpace, NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.node_space import NodeSpace, NodeSpaceConfig, build_node_space
 
 
 def owners(space: NodeSpace) -> list[tuple[str, int]]:

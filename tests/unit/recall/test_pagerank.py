@@ -14,8 +14,8 @@ from kgrecall.graph.pagerank import JointGraph
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.base import Naming, QueryBatch
-from kgrecall.recall.node_space import NodeSpace, NodeSpaceConfig, build_node_space
-from kgrecall.recall.pagerank import PageRankChannel, PageRankConfig
+from kgrecall.recall.channels.node_space import NodeSpace, NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.pagerank import PageRankChannel, PageRankConfig
 from kgrecall.schema import GraphSchema
 
 A, B, C, D = range(4)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kgrecall.recall.phrases import past_tense, sharing, words_of
+from kgrecall.recall.explaining.phrases import past_tense, sharing, words_of
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from kgrecall.errors import ConfigError, Unsupported
 from kgrecall.graph.columns import ItemColumns
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.engine import EngineConfig, RecallEngine
-from kgrecall.recall.filter_mask import FilterMasks
+from kgrecall.recall.filtering.filter_mask import FilterMasks
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
-from kgrecall.recall.plan import parse_plan
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
-from kgrecall.recall.rank_fusion import FusionConfig
+from kgrecall.recall.planning.plan import parse_plan
 from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
 from kgrecall.types import Candidates, Interactions, Query

@@ -5,7 +5,14 @@ import pytest
 
 from kgrecall.errors import ConfigError
 from kgrecall.recall.base import QueryBatch
-from kgrecall.recall.popularity import MS_PER_DAY, PopularityChannel, PopularOrder, first_without, item_popularity, item_trend
+from kgrecall.recall.channels.popularity import (
+    MS_PER_DAY,
+    PopularityChannel,
+    PopularOrder,
+    first_without,
+    item_popularity,
+    item_trend,
+)
 from kgrecall.types import Interactions
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kgrecall.errors import ConfigError
 from kgrecall.recall.base import Hits
-from kgrecall.recall.rank_fusion import (
+from kgrecall.recall.fusion.rank_fusion import (
     FusionConfig,
     exponential,
     fuse,

@@ -5,8 +5,8 @@ import pytest
 from scipy.sparse import csr_array
 
 from kgrecall.graph.knowledge import Incidence
-from kgrecall.recall.item_knn import build_item_knn
-from kgrecall.recall.relation_lift import relation_lifts
+from kgrecall.recall.channels.item_knn import build_item_knn
+from kgrecall.recall.channels.relation_lift import relation_lifts
 from kgrecall.types import Interactions
 
 NUM_ITEMS, TASTES = 60, 6

@@ -7,7 +7,7 @@ import numpy as np
 from kgrecall.graph.adjacency import MISSING_TIME
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.requests import Resolver, batch_of, batch_of_users
+from kgrecall.recall.queries.requests import Resolver, batch_of, batch_of_users
 from kgrecall.recall.variations import repeated, without_items
 from kgrecall.types import Interactions, Query
 

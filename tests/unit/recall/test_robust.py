@@ -14,17 +14,17 @@ from kgrecall.graph.knowledge import Incidence
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.index.base import ExactIndex
 from kgrecall.recall.base import Channel, Naming
+from kgrecall.recall.channels.friends import FriendsChannel
+from kgrecall.recall.channels.item_knn import ItemKnnChannel, build_item_knn, interaction_matrix
+from kgrecall.recall.channels.neighbors import NeighborsChannel
+from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
+from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
+from kgrecall.recall.channels.sparse_rows import transposed
+from kgrecall.recall.channels.user_knn import UserKnnChannel
+from kgrecall.recall.channels.vector import VectorChannel, normalised
 from kgrecall.recall.engine import RecallEngine
-from kgrecall.recall.friends import FriendsChannel
+from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.item_knn import ItemKnnChannel, build_item_knn, interaction_matrix
-from kgrecall.recall.neighbors import NeighborsChannel
-from kgrecall.recall.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.popularity import PopularityChannel, item_popularity
-from kgrecall.recall.rank_fusion import FusionConfig
-from kgrecall.recall.sparse_rows import transposed
-from kgrecall.recall.user_knn import UserKnnChannel
-from kgrecall.recall.vector import VectorChannel, normalised
 from kgrecall.types import Embeddings, Interactions, Query
 
 MEBIBYTE = 1 << 20

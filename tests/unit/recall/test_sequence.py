@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kgrecall.recall.sequence import SequenceConfig, build_sequence
+from kgrecall.recall.channels.sequence import SequenceConfig, build_sequence
 from kgrecall.types import Interactions
 
 PLAIN = SequenceConfig(window=2, decay=0.5, b=0, c=0)

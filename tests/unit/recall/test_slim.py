@@ -6,8 +6,8 @@ import scipy.sparse as sp
 
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.kernels import tier
-from kgrecall.recall import slim
-from kgrecall.recall.slim import SlimConfig, SlimGram, build_slim
+from kgrecall.recall.channels import slim
+from kgrecall.recall.channels.slim import SlimConfig, SlimGram, build_slim
 from kgrecall.types import Interactions
 
 USERS, ITEMS = 60, 15

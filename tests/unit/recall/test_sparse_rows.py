@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from kgrecall.recall.sparse_rows import SparseRows, is_in, power, row_and_column_sums, scaled, transposed
+from kgrecall.recall.channels.sparse_rows import SparseRows, is_in, power, row_and_column_sums, scaled, transposed
 
 dense = arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 8)), elements=st.sampled_from([0, 0, 1, 2, -1, 0.5]))
 

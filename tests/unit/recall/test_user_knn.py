@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from kgrecall.recall.base import QueryBatch
-from kgrecall.recall.user_knn import UserKnnChannel, UserKnnConfig
+from kgrecall.recall.channels.user_knn import UserKnnChannel, UserKnnConfig
 
 CHOSEN = csr_array(np.array([[1, 1, 1, 0, 0], [1, 1, 0, 1, 0], [1, 0, 0, 0, 1]], np.float32))
 """User 1 shares two items with user 0, user 2 one."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgrecall.errors import ConfigError
-from kgrecall.recall.value_codes import ValueCodes, ValueField, joined
+from kgrecall.recall.channels.value_codes import ValueCodes, ValueField, joined
 
 CODES = joined(
     "Query.attributes",

@@ -6,8 +6,8 @@ import pytest
 from kgrecall.errors import ShapeError
 from kgrecall.index.base import ExactIndex
 from kgrecall.recall.base import QueryBatch
-from kgrecall.recall.text import TextChannel
-from kgrecall.recall.vector import VectorChannel, history_sums, normalised, search_eligible
+from kgrecall.recall.channels.text import TextChannel
+from kgrecall.recall.channels.vector import VectorChannel, history_sums, normalised, search_eligible
 from kgrecall.types import Embeddings
 
 NUM_ITEMS = 900

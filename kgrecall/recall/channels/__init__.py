@@ -1,0 +1,1 @@
+"""Who proposes items: one file per channel family, and what they are made of."""

@@ -1,0 +1,1 @@
+"""Which items may be returned: the filter language and its masks."""

@@ -1,0 +1,1 @@
+"""How the lists of all channels become one."""

@@ -1,0 +1,1 @@
+"""Rounds, rules, guarantees and variety: what a plan makes of the channels."""
