@@ -16,6 +16,20 @@ from kgrecall.kernels.sums import write_best
 from kgrecall.types import FloatArray, IntArray, PosArray
 
 Sums = NDArray[np.float64]
+_ASKED = (
+    given(types.int32, 2),
+    given(types.float32, 3),
+    given(types.float32, 3),
+    given(types.float32, 2),
+    given(types.int64),
+    given(types.float32),
+    given(types.float32, 2),
+    given(types.float64, 3),
+    given(types.float64, 2),
+    given(types.float64, 2),
+    given(types.float64, 2),
+)
+"""Lists, what is known around them, and both networks: see :func:`judge_lists`."""
 _FLAT = 1e-7
 """A step of a unit below this has the slope at its end."""
 
@@ -50,17 +64,7 @@ def _activate(inputs: Sums, num: int, hidden: Sums, n: int, bias: Sums, units: S
 
 
 @entry(
-    given(types.int32, 2),
-    given(types.float32, 3),
-    given(types.float32, 3),
-    given(types.float32, 2),
-    given(types.int64),
-    given(types.float32),
-    given(types.float32, 2),
-    given(types.float64, 3),
-    given(types.float64, 2),
-    given(types.float64, 2),
-    given(types.float64, 2),
+    *_ASKED,
     written(types.float32, 2),
 )
 def judge_lists(
@@ -142,17 +146,7 @@ def _share(
 
 
 @entry(
-    given(types.int32, 2),
-    given(types.float32, 3),
-    given(types.float32, 3),
-    given(types.float32, 2),
-    given(types.int64),
-    given(types.float32),
-    given(types.float32, 2),
-    given(types.float64, 3),
-    given(types.float64, 2),
-    given(types.float64, 2),
-    given(types.float64, 2),
+    *_ASKED,
     given(types.float32, 2),
     written(types.int32),
     written(types.int32),

@@ -207,22 +207,26 @@ class Combiner:
 
     def _best(self, lists: Fused, around: Surroundings, k: int) -> Fused:
         listed, loops = lists.positions >= 0, compiled()
-        row, column = np.nonzero(listed)
-        seen = around.popularity, around.source, around.history
-        fields = lists.positions, lists.scores, lists.channel_scores, lists.parts
-        if loops is not None:
-            odds = loops.judged(fields, seen, self._both)
-        else:
-            odds = np.full(listed.shape, -np.inf, np.float32)
-            odds[listed] = self._apart_odds(self._items(lists, around, row, column))
+        asked = (
+            (lists.positions, lists.scores, lists.channel_scores, lists.parts),
+            (around.popularity, around.source, around.history),
+            self._both,
+        )
+        odds = self._each_apart(lists, around, listed) if loops is None else loops.judged(*asked)
         if self._apart is not None:
             query = np.arange(len(listed))[:, None]
             odds = self._levelled(odds, listed & np.isnan(around.of(query, lists.positions)), around.history)
         scores = np.where(listed, np.maximum(odds - self._floor, _LEAST_SCORE), np.float32(-np.inf))
         if loops is not None:
-            return Fused(*loops.rescored(fields, seen, self._both, scores, k))
+            return Fused(*loops.rescored(*asked, scores, k))
         order = np.argsort(_keys(scores, lists.positions), axis=1)[:, :k]
         return self._kept(lists, around, scores, order)
+
+    def _each_apart(self, lists: Fused, around: Surroundings, listed: BoolArray) -> FloatArray:
+        """As :meth:`_apart_odds`, in the shape of the lists (q, u), minus infinity on padding."""
+        odds = np.full(listed.shape, -np.inf, np.float32)
+        odds[listed] = self._apart_odds(self._items(lists, around, *np.nonzero(listed)))
+        return odds
 
     def _kept(self, lists: Fused, around: Surroundings, scores: FloatArray, order: IntArray) -> Fused:
         """What stands at ``order`` (q, k) of each list."""

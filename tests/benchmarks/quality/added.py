@@ -20,8 +20,10 @@ from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.channel_report import ChannelReport, fused_ndcg
 from kgrecall.jobs.folds import Fold, a_few
+from kgrecall.jobs.ingredients import CHANNELS, CHANNELS_BY_NAME
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
+from tests.benchmarks.quality.options import names_in
 from tests.benchmarks.quality.tasks import SETS, Task, load
 from tests.benchmarks.record import record
 
@@ -35,11 +37,12 @@ def main() -> None:
     parser.add_argument("--leave-out", default="", help="channels that are not built at all, with commas between them")
     parser.add_argument("--record", action="store_true", help="append the figures to the results")
     options = parser.parse_args()
+    left_out = names_in(options.leave_out, (*CHANNELS, *CHANNELS_BY_NAME), "--leave-out")
     for name in options.set:
-        compare(load(name), options.channel, tuple(options.leave_out.split(",")), keep=options.record)
+        compare(load(name), options.channel, left_out, keep=options.record)
 
 
-def compare(task: Task, channel: str, left_out: tuple[str, ...], *, keep: bool) -> None:
+def compare(task: Task, channel: str, left_out: Sequence[str], *, keep: bool) -> None:
     """Learn from train, ask validation once: weights that are fitted on half of the users are measured on the others, both
     ways. Test is not read."""
     train, valid = task.split.train, task.split.valid

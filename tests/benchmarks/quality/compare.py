@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from kgrecall.errors import BudgetExceeded, ConfigError, NotBuilt, nearest
+from kgrecall.errors import BudgetExceeded, NotBuilt
 from kgrecall.evaluate.measures import Values
 from kgrecall.evaluate.tables import plain_table
 from tests.benchmarks.quality.factors import EASE
@@ -19,6 +19,7 @@ from tests.benchmarks.quality.neighbourhood import (
     RP3BETA,
     USER_KNN,
 )
+from tests.benchmarks.quality.options import names_in
 from tests.benchmarks.quality.ours import ALONE, FUSED
 from tests.benchmarks.quality.peer_models import BPR, IALS, KGAT, KGIN, LIGHTGCN, RECTOOLS_EASE, RECTOOLS_ITEM_KNN
 from tests.benchmarks.quality.protocol import (
@@ -109,8 +110,4 @@ def _options() -> argparse.Namespace:
 def _chosen_systems(only: str) -> list[System]:
     systems = {system.name: system for system in (*BASELINES, *OURS, *PEERS)}
     usual = [system.name for system in (*BASELINES, *OURS)]
-    names = [name.strip() for name in only.split(",") if name.strip()] or usual
-    for name in names:
-        if name not in systems:
-            raise ConfigError("--only", expected="names of systems", got=name, remedy=nearest(name, systems))
-    return [systems[name] for name in names]
+    return [systems[name] for name in names_in(only, systems, "--only") or usual]

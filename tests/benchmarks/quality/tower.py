@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from kgrecall.encode.cache import encode_cached
-from kgrecall.errors import ConfigError, nearest
 from kgrecall.evaluate import evaluate, paired_bootstrap, rank_by_score
 from kgrecall.evaluate.measures import Values
 from kgrecall.evaluate.tables import plain_table
@@ -26,6 +25,7 @@ from kgrecall.model.trainer import ModelConfig, train
 from kgrecall.recall.histories import Histories
 from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.types import Embeddings, FloatArray, IntArray, Interactions, no_progress
+from tests.benchmarks.quality.options import names_in
 from tests.benchmarks.quality.tasks import SETS, Task, load
 from tests.benchmarks.quality.tower_tried import TRIED, score_by_interests
 from tests.benchmarks.record import Cost, measure, record
@@ -100,7 +100,7 @@ def main() -> None:
     snapshot = problem.snapshot.with_interactions(split.train)
     texts, found = _texts(snapshot), {}
     variants = CHANGES if options.changes else VARIANTS
-    for name in _chosen(options.only, variants):
+    for name in names_in(options.only, variants, "--only") or variants:
         if texts is None and name in {"without graph", "without text", "no text sets"}:
             continue  # the same as "ids alone" and as the whole
         found[name] = run_variant(snapshot, split, variants[name], texts, range(options.seeds))
@@ -200,14 +200,6 @@ def _line(name: str, found: Found, asked: Sequence[Asked]) -> str:
         f"{one.name} " + " / ".join(f"{found.values[one.name, k].mean():.4f}" for k in MEASURES) for one in asked
     )
     return f"{name}: epochs {found.epochs}, {found.cost.cpu_seconds:.0f} CPU s; {values}"
-
-
-def _chosen(only: str, variants: Mapping[str, Variant]) -> list[str]:
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(variants)
-    for name in names:
-        if name not in variants:
-            raise ConfigError("--only", expected="names of variants", got=name, remedy=nearest(name, variants))
-    return names
 
 
 def _options() -> argparse.Namespace:
