@@ -2,9 +2,9 @@
 
 Arguments: the numbers of relationships, e.g. ``100000 1000000 3000000`` (default 100000). Every system writes records of the
 same graph in the same order, into an empty database and into one that holds every second record already. Server and client
-share this machine; wall seconds and the CPU seconds of both are shown, the ratios are those of wall seconds. In a graph beyond
-200,000 each of the two plain ways writes a tenth of the records: first ones into the empty database, which is what they do
-fastest, and into the half-filled one records of their own, so that it need not be filled again for each system.
+share this machine; wall seconds and the CPU seconds of both are shown, the ratios are those of wall seconds. Into an empty
+database every system writes the whole graph. Of a half-filled one beyond 200,000 each of the two plain ways writes a tenth of
+the records, each its own, so that it need not be filled again for each system.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.benchmarks.record import record
 SEED = 0
 BATCH = 10_000
 WHOLE = 200_000
-"""The largest graph that every system writes as a whole."""
+"""The largest half-filled graph that every system writes as a whole."""
 MERGE = (
     "UNWIND $rows AS row MATCH (u:User {id: row.source}) MATCH (i:Item {id: row.target})"
     " MERGE (u)-[r:VIEWED {time: row.time}]->(i) SET r.weight = row.weight"
@@ -79,8 +79,8 @@ def _round(bench: Bench, data: Sequence[Batch], filled: bool) -> dict[str, Measu
     """Every system once."""
     size = sum(len(batch) for batch in data if isinstance(batch, EdgeBatch))
     shared = filled and size > WHOLE
-    tenth = size if size <= WHOLE else size // 10
-    shares = [(0, tenth), (tenth, 2 * tenth), (2 * tenth, size)] if shared else [(0, tenth), (0, tenth), (0, size)]
+    tenth = size // 10
+    shares = [(0, tenth), (tenth, 2 * tenth), (2 * tenth, size)] if shared else [(0, size)] * 3
     costs: dict[str, Measured] = {}
     for (name, load), (start, end) in zip(SYSTEMS.items(), shares, strict=True):
         if not (shared and costs):
