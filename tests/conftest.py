@@ -3,8 +3,8 @@
 A Neo4j server is, in this order: the one that ``KGRECALL_NEO4J_URI`` names (with ``KGRECALL_NEO4J_USER`` and
 ``KGRECALL_NEO4J_PASSWORD``; **its data is deleted**), one started from its Maven artifacts, one in Docker. Without any, the
 tests that need it are skipped and the run says so; with ``KGRECALL_REQUIRE_NEO4J=1`` a skipped one fails the run.
-``KGRECALL_NEO4J_VERSION`` chooses the version that is started. Under pytest-xdist these tests run in one worker
-(``-n 2 --dist loadgroup``).
+``KGRECALL_NEO4J_VERSION`` chooses the version that is started, ``KGRECALL_NEO4J_RUNTIME=docker`` (or ``java``) what it runs in.
+Under pytest-xdist these tests run in one worker (``-n 2 --dist loadgroup``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j.artifacts import LTS
-from kgrecall.store.neo4j.server import LocalServer, ServerConfig, missing_parts, start_server, stop_server
+from kgrecall.store.neo4j.server import LocalServer, Runtime, ServerConfig, missing_parts, start_server, stop_server
 
 SETTINGS = {"db.memory.transaction.max": "256m"}
 """A limit that a test can reach."""
@@ -49,7 +49,13 @@ def neo4j_version() -> str:
 
 
 @pytest.fixture(scope="session")
-def neo4j_server(request: pytest.FixtureRequest, neo4j_version: str) -> Iterator[LocalServer]:
+def neo4j_runtime() -> Runtime:
+    """What the servers that tests start run in."""
+    return ServerConfig(runtime=os.environ.get("KGRECALL_NEO4J_RUNTIME", "any")).runtime  # type: ignore[arg-type]  # it checks
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(request: pytest.FixtureRequest, neo4j_version: str, neo4j_runtime: Runtime) -> Iterator[LocalServer]:
     """A server with a database that tests may delete."""
     config, version = request.config, neo4j_version
     if url := os.environ.get("KGRECALL_NEO4J_URI"):
@@ -57,10 +63,10 @@ def neo4j_server(request: pytest.FixtureRequest, neo4j_version: str) -> Iterator
         _say(config, f"Neo4j {_version_at(url, user, password)} at {url} (KGRECALL_NEO4J_URI)")
         yield LocalServer(url, user, password, "", "")
         return
-    if why := missing_parts(version):
+    if why := missing_parts(version, neo4j_runtime):
         _give_up(config, why)
     with tempfile.TemporaryDirectory(prefix="kgrecall-neo4j-", ignore_cleanup_errors=True) as home:
-        server = start_server(Path(home), ServerConfig(version=version, settings=SETTINGS), tied=True)
+        server = start_server(Path(home), ServerConfig(version=version, runtime=neo4j_runtime, settings=SETTINGS), tied=True)
         kind = "in Docker" if server.container else "from its Maven artifacts"
         _say(config, f"Neo4j {_version_at(server.uri, server.user, server.password)} {kind}")
         yield server

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from kgrecall.errors import Shown, StoreUnavailable
@@ -22,21 +24,24 @@ def available() -> bool:
         return False
 
 
-def start(home: Path, version: str, port: int, login: str, *, heap: str, pagecache: str) -> str:
+def start(home: Path, version: str, port: int, login: str, *, heap: str, settings: Mapping[str, str]) -> str:
     """Run a container that listens on 127.0.0.1 only and keeps its data in ``home``; its id.
 
-    ``login`` is ``user/password``; it reaches the container through a file that only this user may read.
+    ``login`` is ``user/password``; it reaches the container through a file that only this user may read. The server runs as
+    this user, so that who started it may read and delete its data.
 
     Raises:
         StoreUnavailable: Docker could not start it.
     """
-    secret = home / "container.env"
+    data, secret = home / "data", home / "container.env"
+    data.mkdir(exist_ok=True)  # Docker would make it root's
     secret.unlink(missing_ok=True)
     secret.touch(mode=0o600)
-    settings = {"AUTH": login, "server_memory_heap_max__size": heap, "server_memory_pagecache_size": pagecache}
-    secret.write_text("".join(f"NEO4J_{key}={value}\n" for key, value in settings.items()), encoding="utf-8")
-    published = ["--publish", f"127.0.0.1:{port}:7687", "--volume", f"{home / 'data'}:/data", "--env-file", str(secret)]
-    return _docker("run", "--detach", *published, f"neo4j:{version}-community")
+    settings = {"server.memory.heap.max_size": heap, **settings}
+    variables = {"NEO4J_AUTH": login, **{_variable(name): value for name, value in settings.items()}}
+    secret.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")
+    published = ["--publish", f"127.0.0.1:{port}:7687", "--volume", f"{data}:/data", "--env-file", str(secret)]
+    return _docker("run", "--detach", *_as_this_user(), *published, f"neo4j:{version}-community")
 
 
 def runs(container: str) -> bool:
@@ -47,6 +52,25 @@ def remove(container: str) -> None:
     """Stop it in order, then remove it; the data stays in its folder."""
     _docker("stop", "--time", "60", container)
     _docker("rm", container)
+
+
+def give_up(container: str, log: Path) -> None:
+    """Remove one that does not answer; what it said goes to ``log``."""
+    done = subprocess.run(["docker", "logs", container], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    log.write_bytes(done.stdout)
+    _docker("rm", "--force", container)
+
+
+def _variable(setting: str) -> str:
+    """The environment variable by which the image takes a line of ``neo4j.conf``."""
+    return "NEO4J_" + setting.replace("_", "__").replace(".", "_")
+
+
+def _as_this_user() -> list[str]:
+    """An engine that runs as this user maps its root to them already."""
+    if "rootless" in _docker("info", "--format", "{{.SecurityOptions}}"):
+        return []
+    return ["--user", f"{os.getuid()}:{os.getgid()}"]
 
 
 def _docker(*arguments: str, seconds: float = _SECONDS) -> str:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -26,6 +27,8 @@ from kgrecall.store.neo4j import container as docker
 from kgrecall.store.neo4j import java as java
 from kgrecall.store.neo4j.artifacts import LTS, find_java, has_jars, java_releases
 
+Runtime = Literal["any", "java", "docker"]
+"""What a server runs in; "any" is Java where it can, else Docker."""
 _STATE = "server.json"
 _USER = "neo4j"
 _START_SECONDS = 120
@@ -37,6 +40,7 @@ class ServerConfig(Settings):
     """Which server to start, and how large."""
 
     version: str = LTS
+    runtime: Runtime = "any"
     port: int = Field(default=0, ge=0, le=65_535)
     """Bolt port on 127.0.0.1; 0 takes the one of the last start, or a free one."""
     heap: str = "1g"
@@ -44,7 +48,7 @@ class ServerConfig(Settings):
     pagecache: str = "256m"
     """Memory for data from disk, as Neo4j writes it."""
     settings: Mapping[str, str] = Field(default_factory=dict)
-    """Further lines of ``neo4j.conf``; not for Docker."""
+    """Further lines of ``neo4j.conf``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,22 @@ def default_home(version: str = LTS) -> Path:
     return cache_folder() / "neo4j" / version / "home"
 
 
-def missing_parts(version: str = LTS) -> str:
+def missing_parts(version: str = LTS, runtime: Runtime = "any") -> str:
     """Why no local server can be started here, in words; empty when one can."""
-    if runs_in_java(version) or docker.available():
+    if _chosen(version, runtime):
         return ""
-    if find_java(version) is None:
-        return f"no Java {java_releases(version).start} found, and no Docker engine answers"
-    return "no Maven (mvn) found, and no Docker engine answers"
+    no_docker = "no Docker engine answers"
+    if runtime == "docker":
+        return no_docker
+    no_java = f"no Java {java_releases(version).start} found" if find_java(version) is None else "no Maven (mvn) found"
+    return no_java if runtime == "java" else f"{no_java}, and {no_docker}"
+
+
+def _chosen(version: str, runtime: Runtime) -> Runtime | None:
+    """What a server of this version would run in here."""
+    if runtime != "docker" and runs_in_java(version):
+        return "java"
+    return "docker" if runtime != "java" and docker.available() else None
 
 
 def runs_in_java(version: str) -> bool:
@@ -85,7 +98,8 @@ def start_server(home: Path | None = None, config: ServerConfig | None = None, *
     Args:
         home: folder of data, logs and configuration; :func:`default_home` when not given.
         config: version and sizes.
-        tied: end the server when this process ends, however it ends; otherwise it runs until :func:`stop_server`.
+        tied: end the server when this process ends, however it ends; otherwise it runs until :func:`stop_server`. A
+            container runs until then in any case.
 
     Raises:
         StoreUnavailable: neither Java with Maven nor Docker is there, or the server does not answer.
@@ -94,7 +108,7 @@ def start_server(home: Path | None = None, config: ServerConfig | None = None, *
     home = home or default_home(config.version)
     if running := find_server(home):
         return running
-    if why := missing_parts(config.version):
+    if why := missing_parts(config.version, config.runtime):
         raise StoreUnavailable(
             "local Neo4j server",
             expected="Java with Maven, or a Docker engine",
@@ -165,12 +179,12 @@ def _launch(home: Path, config: ServerConfig, *, tied: bool) -> LocalServer:
     password = last.password if last else new_password()
     port = config.port or _free_port(last)
     pid, container = 0, ""
-    if runs_in_java(config.version):
-        settings = {"server.memory.pagecache.size": config.pagecache, **config.settings}
+    settings = {"server.memory.pagecache.size": config.pagecache, **config.settings}
+    if _chosen(config.version, config.runtime) == "java":
         pid = java.start(home, config.version, port, password, heap=config.heap, settings=settings, tied=tied)
     else:
         login = f"{_USER}/{password}"
-        container = docker.start(home, config.version, port, login, heap=config.heap, pagecache=config.pagecache)
+        container = docker.start(home, config.version, port, login, heap=config.heap, settings=settings)
     uri = f"bolt://127.0.0.1:{port}"
     return LocalServer(uri, _USER, password, config.version, str(home), pid=pid, container=container)
 
@@ -195,6 +209,8 @@ def _await_bolt(server: LocalServer) -> None:
     while not _answers(server):
         there = _runs(server)
         if time.monotonic() > deadline or not there:
+            if server.container:
+                docker.give_up(server.container, Path(server.home) / "console.log")
             raise StoreUnavailable(
                 "local Neo4j server",
                 expected=f"an answer on {server.uri} within {_START_SECONDS} s",
