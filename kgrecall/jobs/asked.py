@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from kgrecall.recall.fusion.merged_lists import MergedLists, Values, merge_lists
 from kgrecall.recall.fusion.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
-from kgrecall.types import BoolArray, IntArray, Interactions
+from kgrecall.types import BoolArray, FloatArray, IntArray, Interactions
 
 HITS = 200
 
@@ -41,17 +41,20 @@ class Asked:
     kind: NDArray[np.int8]
 
     @classmethod
-    def of(cls, folds: Sequence[Fold], engines: Sequence[RecallEngine]) -> Asked:
-        """Ask the engine of each fold, built from its training events, about the fold's users."""
-        names = [name for name in engines[0].channel_names if all(name in engine.channel_names for engine in engines)]
-        pairs = list(zip(folds, engines, strict=True))
-        groups = [_Group.of(fold, engine, names) for fold, engine in pairs]
+    def of(cls, folds: Sequence[Fold], engine_of: Callable[[Fold], RecallEngine]) -> Asked:
+        """Ask the engine of each fold, built from its training events, about the fold's users.
+
+        Args:
+            engine_of: builds an engine, or gives one; it is let go before the next fold's.
+        """
+        groups = [_Group.of(fold, engine_of(fold)) for fold in folds]
+        names = [name for name in groups[0].hits if all(name in group.hits for group in groups)]
         return cls(
             {name: _stacked([group.hits[name] for group in groups]) for name in names},
             _indptr(np.concatenate([group.num_true for group in groups])),
             np.concatenate([group.truth for group in groups]),
             Surroundings(
-                np.stack([log_popularity(engine.popularity) for engine in engines]),
+                np.stack([group.popularity for group in groups]),
                 np.repeat(np.arange(len(folds)), [len(group.kind) for group in groups]),
                 log_length(_indptr(np.concatenate([group.lengths for group in groups]))),
             ),
@@ -78,6 +81,19 @@ class Asked:
         fitted = weigh(lists.known, names, config)
         fitted = FittedFusion(with_new_items(fitted.config, lists, names), fitted.value, fitted.equal_weights)
         return fit_learned(fitted, lists, names, self.around) if config.method == "learned" else fitted
+
+    def best(
+        self, methods: Sequence[FusionConfig], *, keep: Collection[str] | None = None
+    ) -> tuple[FittedFusion, tuple[str, ...]]:
+        """The fusion with the best NDCG@20 among these methods, each with its own best weights, and what was left out.
+
+        Args:
+            keep: drop channels that are not missed, but none of these; None: drop none. The fusion has weights for the
+                channels that stay.
+        """
+        names, notes = self.needed(methods[0], keep) if keep is not None else (tuple(self.hits), ())
+        fitted = [found for method in methods if (found := self.fit(method, names)) is not None]
+        return max(fitted, key=lambda fit: fit.value), notes
 
     def needed(self, config: FusionConfig, keep: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The channels that the fused list misses, for known items or for new ones among themselves, and a sentence on each of
@@ -118,16 +134,17 @@ def _ndcg(lists: MergedLists, weights: Mapping[str, float]) -> Values:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """The queries of one fold: its users, the curious, and the visitors."""
+    """The queries of one fold: its users, the curious, and the visitors; ``popularity`` as its engine knows it."""
 
     hits: dict[str, Hits]
+    popularity: FloatArray
     kind: NDArray[np.int8]
     lengths: IntArray
     num_true: IntArray
     truth: IntArray
 
     @classmethod
-    def of(cls, fold: Fold, engine: RecallEngine, names: Sequence[str]) -> _Group:
+    def of(cls, fold: Fold, engine: RecallEngine) -> _Group:
         k, stored, told = min(HITS, len(fold.new)), engine.histories, Histories.of(fold.told)
         every, new = joined(fold.truth, fold.fresh), joined(fold.fresh, fold.earlier)
         parts = (
@@ -138,7 +155,8 @@ class _Group:
         lengths = [np.diff(histories.indptr)[users] for _, users, histories, _, _ in parts]
         truths = [_truth(events, users) for _, users, _, events, _ in parts]
         return cls(
-            {name: _stacked([hits[name] for *_, hits in parts]) for name in names},
+            {name: _stacked([hits[name] for *_, hits in parts]) for name in engine.channel_names},
+            log_popularity(engine.popularity),
             np.repeat(np.array([kind for kind, *_ in parts], np.int8), [len(users) for _, users, *_ in parts]),
             np.minimum(np.concatenate(lengths), engine.config.max_history),
             np.concatenate([counts for counts, _ in truths]),

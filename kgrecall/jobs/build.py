@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from kgrecall.graph.pagerank import checked_weights
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import ArtifactWriter
+from kgrecall.jobs.asked import Asked
 from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.jobs.auto import plan_within
 from kgrecall.jobs.build_config import BuildConfig
@@ -33,12 +34,13 @@ from kgrecall.jobs.ingredients import Ingredients, save
 from kgrecall.jobs.item_graph_part import ItemGraphPart
 from kgrecall.jobs.learned import Learner
 from kgrecall.jobs.serve import assemble
-from kgrecall.model.trainer import TrainedModel
+from kgrecall.model.trainer import TrainedModel, TrainingRun
 from kgrecall.recall.base import Naming
 from kgrecall.recall.channels.attributes import AttributesConfig, build_attribute_similarity
 from kgrecall.recall.channels.item_knn import build_item_knn
 from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.channels.popularity import item_popularity
+from kgrecall.recall.engine import RecallEngine
 from kgrecall.recall.fusion.fusion_weights import FittedFusion
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.schema import GraphSchema
@@ -147,10 +149,8 @@ class _Build:
         with self._stage("choose"):
             known = item_knowledge(self.snapshot)
             chosen = choose_settings(config, self.validation, self.events, self.channels, knowledge=known, seed=self.seed)
-        trials = [self._trial(fold, texts, chosen) for fold in self.validation.folds]
-        fusion, fitted = self._fuse([ingredients for ingredients, _ in trials])
-        models = [model for _, model in trials if model is not None]
-        epochs = round(float(np.median([model.best_epoch for model in models]))) if models else None
+        fusion, fitted, runs = self._fuse(texts, chosen)
+        epochs = round(float(np.median([run.best_epoch for run in runs]))) if runs else None
         final, model = self._ingredients(self.snapshot, self.events, texts, chosen, epochs=epochs)
         final = replace(final, audience=AudiencePart.of(self.snapshot, self.events))
         served = assemble(final, self.channels, fusion, encoder=config.encoder, config=config.engine)
@@ -161,7 +161,7 @@ class _Build:
             seconds=self.seconds,
             texts_encoded=encoded,
             texts_cached=cached,
-            curve=models[0].curve if models else model.curve if model else (),
+            curve=runs[0].curve if runs else model.curve if model else (),
             epochs=len(model.curve) if model else 0,
             relation_weights=dict(model.relation_weights) if model else {},
             chosen={name: _plain(value) for name, value in asdict(chosen).items()},
@@ -185,22 +185,26 @@ class _Build:
             found = encode_cached(encoder, texts, self.cache, self.progress)
         return found.vectors, found.encoded, found.hits
 
-    def _trial(self, fold: Fold, texts: FloatArray | None, chosen: Chosen) -> tuple[Ingredients, TrainedModel | None]:
-        """Everything from the training part of a fold alone: what validation is asked of."""
-        snapshot = self.snapshot.with_interactions(fold.train)
-        return self._ingredients(snapshot, fold.train, texts, chosen, valid=fold.truth)
+    def _fuse(self, texts: FloatArray | None, chosen: Chosen) -> tuple[FusionConfig, FittedFusion | None, list[TrainingRun]]:
+        """How channels are combined, from the answers of engines that were built from the training part of each fold alone; and
+        how the model of each was trained. One engine is held at a time."""
+        config, folds, runs = self.config, self.validation.folds, list[TrainingRun]()
+        if not folds:
+            return config.fusion[-1], None, runs
 
-    def _fuse(self, trials: Sequence[Ingredients]) -> tuple[FusionConfig, FittedFusion | None]:
-        config = self.config
-        engines = [assemble(t, self.channels, config.fusion[0], encoder=None, config=config.engine) for t in trials]
+        def engine_of(fold: Fold) -> RecallEngine:
+            snapshot = self.snapshot.with_interactions(fold.train)
+            ingredients, model = self._ingredients(snapshot, fold.train, texts, chosen, valid=fold.truth)
+            runs.extend([model.run] if model else [])
+            return assemble(ingredients, self.channels, config.fusion[0], encoder=None, config=config.engine)
+
+        asked = Asked.of(folds, engine_of)
         with self._stage("choose"):
             keep = None if config.budget_seconds is None else self._always()
-            fitted, dropped = self.validation.fit(engines, config.fusion, keep=keep)
-        if fitted is not None:
-            never_asked = set(self.channels) - set(engines[0].channel_names)
-            self.channels = tuple(name for name in self.channels if name in fitted.config.weights or name in never_asked)
-            self.notes += dropped
-        return (fitted.config if fitted else config.fusion[-1]), fitted
+            fitted, dropped = asked.best(config.fusion, keep=keep)
+        self.channels = tuple(name for name in self.channels if name in fitted.config.weights or name not in asked.hits)
+        self.notes += dropped
+        return fitted.config, fitted, runs
 
     def _always(self) -> set[str]:
         """Channels that answer what validation does not ask: new users, query texts, and items that nobody has chosen."""

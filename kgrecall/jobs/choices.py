@@ -1,32 +1,32 @@
-"""What is decided on validation data: settings of single channels, and the weights of all of them."""
+"""The folds of a build, and what single settings are worth on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-from kgrecall.jobs.asked import Asked
 from kgrecall.jobs.folds import Cut, Fold, cut_fold, timed
 from kgrecall.recall.base import Channel
-from kgrecall.recall.engine import RecallEngine
-from kgrecall.recall.fusion.fusion_weights import FittedFusion
-from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.types import Interactions
 
-_ENOUGH_USERS = 500
+_ENOUGH_JUDGES = 500
+"""Users who tell two settings of a channel apart."""
+_ENOUGH_USERS = 4000
+"""Users that a fusion of a dozen channels is learned from: most of them have one held-out item."""
 _MOST_FOLDS = 4
 _Setting = TypeVar("_Setting")
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Folds with a rolling origin: the newest one first, earlier ones only while fewer than 500 users are asked.
+    """Folds with a rolling origin: the newest one first, earlier ones only while fewer than 4,000 users are asked.
 
     Few users make a noisy judge: on 70 users a lucky setting wins as often as a good one. Each fold costs a training run, and
-    where data is small enough to need several, a run is short.
+    where data is small enough to need several, a run is short. Settings are chosen on the newest folds alone, until 500 users
+    are asked, since each setting is tried on each of them; the fusion, of more numbers, learns from all.
     """
 
     folds: tuple[Fold, ...]
@@ -62,6 +62,12 @@ class Validation:
         return cls(tuple(folds))
 
     @property
+    def judges(self) -> tuple[Fold, ...]:
+        """The folds on which settings are chosen."""
+        asked = np.cumsum([0, *(len(fold.users) for fold in self.folds)])
+        return self.folds[: int(np.searchsorted(asked, _ENOUGH_JUDGES))]
+
+    @property
     def num_items(self) -> int:
         return max((fold.train.num_items for fold in self.folds), default=0)
 
@@ -70,29 +76,12 @@ class Validation:
         return sum(len(fold.users) for fold in self.folds)
 
     def choose(self, settings: Sequence[_Setting], make: Callable[[Interactions, _Setting], Channel]) -> _Setting:
-        """The setting whose channel, made from the training events of each fold, has the best NDCG@20 over all users; the
-        first of equals. A single setting is taken without measuring."""
+        """The setting whose channel, made from the training events of each judging fold, has the best NDCG@20 over all users;
+        the first of equals. A single setting is taken without measuring."""
         if len(settings) == 1 or not self.folds:
             return settings[0]
         return settings[int(np.argmax([self.value(setting, make) for setting in settings]))]
 
     def value(self, setting: _Setting, make: Callable[[Interactions, _Setting], Channel]) -> float:
-        """The sum over all users of the NDCG@20 of a channel, made from the training events of each fold."""
-        return sum(len(fold.users) * fold.ndcg(make(fold.train, setting)) for fold in self.folds)
-
-    def fit(
-        self, engines: Sequence[RecallEngine], methods: Sequence[FusionConfig], *, keep: Collection[str] | None = None
-    ) -> tuple[FittedFusion | None, tuple[str, ...]]:
-        """The fusion with the best NDCG@20 among these methods, each with its own best weights, and what was left out.
-
-        Args:
-            engines: one per fold, built from its training events. Without folds there is no fusion.
-            keep: drop channels that are not missed, but none of these; None: drop none. The fusion has weights for the
-                channels that stay.
-        """
-        if not self.folds:
-            return None, ()
-        asked = Asked.of(self.folds, engines)
-        names, notes = asked.needed(methods[0], keep) if keep is not None else (tuple(asked.hits), ())
-        fitted = [found for method in methods if (found := asked.fit(method, names)) is not None]
-        return max(fitted, key=lambda fit: fit.value, default=None), notes
+        """The sum over all users of the NDCG@20 of a channel, made from the training events of each judging fold."""
+        return sum(len(fold.users) * fold.ndcg(make(fold.train, setting)) for fold in self.judges)

@@ -18,7 +18,7 @@ Cut = Literal["moment", "user"]
 """``moment``: at one time for all, as a model in production is asked; ``user``: through the middle of every history."""
 _MEASURE = "ndcg@20"
 _HISTORY = 500
-_MOST_USERS, _MOST_CURIOUS = 2000, 1000
+_MOST_USERS, _MOST_JUDGES, _MOST_CURIOUS = 4000, 2000, 1000
 _MOST_VISITORS, _MOST_TOLD = 300, 8
 
 
@@ -30,7 +30,7 @@ class Fold:
     item counts as one that arrived at the cut; ``earlier``: what people had with new items before it. ``told``: what visitors
     bring; ``train`` has no event of theirs, and the rest of their lives is held out.
 
-    Shapes: ``users`` int64 (m,), sorted: those with history in ``train`` and items new to them in ``truth``; at most 2,000.
+    Shapes: ``users`` int64 (m,), sorted: those with history in ``train`` and items new to them in ``truth``; at most 4,000.
     ``curious`` int64 (n,), sorted: at most 1,000 who have a history and ``fresh`` events, to be asked for new items alone.
     ``visitors`` int64 (v,), sorted: at most 300. ``new`` bool (num_items,): items without an event in ``train`` that somebody
     chose in what was held out, as new as what arrived today. Of an item that nobody ever chose there is no telling whether it
@@ -73,13 +73,13 @@ class Fold:
         return np.unique(self.told.user_pos)
 
     def ndcg(self, channel: Channel) -> float:
-        """NDCG@20 of one channel alone, among the items that are not new."""
+        """NDCG@20 of one channel alone, among the items that are not new, over at most 2,000 of the users."""
         histories, known = Histories.of(self.train), None if not self.new.any() else ~self.new
 
         def rank(users: IntArray, k: int) -> PosArray:
             return channel.recall(replace(batch_of_users(users, histories, _HISTORY), mask=known), k).positions
 
-        return evaluate(rank, self.truth, [_MEASURE], users=self.users)[_MEASURE]
+        return evaluate(rank, self.truth, [_MEASURE], users=a_few(self.users, seed=0))[_MEASURE]
 
 
 def timed(events: Interactions) -> bool:
@@ -112,7 +112,8 @@ def cut_fold(
     held_out = joined(new_pairs(later, train), new_pairs(events.take(strangers), told))
     known = np.bincount(train.item_pos, minlength=train.num_items) > 0
     ours = ~np.isin(held_out.user_pos, told.user_pos)
-    users = a_few(np.intersect1d(train.user_pos, held_out.user_pos[known[held_out.item_pos] & ours]), seed=seed)
+    asked = np.intersect1d(train.user_pos, held_out.user_pos[known[held_out.item_pos] & ours])
+    users = a_few(asked, seed=seed, most=_MOST_USERS)
     if not len(users):
         return None
     had_new = np.concatenate([held_out.user_pos[~known[held_out.item_pos]], met.user_pos])
@@ -150,7 +151,7 @@ def _split(events: Interactions, share: float, seed: int, cut: Cut) -> Split:
     return split_by_time(events, valid=share, test=0) if cut == "moment" else split_by_user(events, valid=share, test=0)
 
 
-def a_few(users: IntArray, *, seed: int, most: int = _MOST_USERS) -> IntArray:
+def a_few(users: IntArray, *, seed: int, most: int = _MOST_JUDGES) -> IntArray:
     """2,000 of the users, or ``most``, drawn where there are more, ascending."""
     if len(users) <= most:
         return users

@@ -97,7 +97,7 @@ def run_trial(
         warm=compare(systems, truth, measures, users=warm, history=split.train, progress=progress),
         everyone=compare(served, truth, measures, history=split.train, progress=progress),
         overlap=channel_overlap(engine, warm),
-        channels=ChannelReport.of(Asked.of([asked], [engine]), engine.fusion),
+        channels=ChannelReport.of(Asked.of([asked], lambda _: engine), engine.fusion),
     )
 
 

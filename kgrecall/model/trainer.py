@@ -77,6 +77,14 @@ class EpochRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """How a model was trained, without its arrays."""
+
+    curve: tuple[EpochRecord, ...]
+    best_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrainedModel:
     """What training leaves behind: arrays of the best epoch, the curve, the weight of each relation in each layer."""
 
@@ -85,6 +93,10 @@ class TrainedModel:
     best_epoch: int
     relation_weights: Mapping[str, tuple[float, ...]]
     config: ModelConfig
+
+    @property
+    def run(self) -> TrainingRun:
+        return TrainingRun(self.curve, self.best_epoch)
 
 
 def train(

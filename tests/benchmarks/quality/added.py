@@ -99,7 +99,7 @@ def _asked(snapshot: GraphSnapshot, folds: Sequence[Fold], config: BuildConfig) 
         report = build_snapshot(snapshot, plain, out=Path(folder, "built"), seed=0)
         print(f"{time.process_time() - started:.0f} CPU s: {report}", flush=True)
         engine = load_engine(Path(folder, "built"))
-        return [Asked.of([fold], [engine]) for fold in folds]
+        return [Asked.of([fold], lambda _: engine) for fold in folds]
 
 
 if __name__ == "__main__":

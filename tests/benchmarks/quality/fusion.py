@@ -123,4 +123,4 @@ def _asked(snapshot: GraphSnapshot, fold: Fold) -> Asked:
     config = usual.model_copy(update={**one, "channels": channels, "fusion": (FusionConfig(method="score"),)})
     with tempfile.TemporaryDirectory() as folder:
         build_snapshot(snapshot, config, out=Path(folder, "built"), seed=0)
-        return Asked.of([fold], [load_engine(Path(folder, "built"))])
+        return Asked.of([fold], lambda _: load_engine(Path(folder, "built")))

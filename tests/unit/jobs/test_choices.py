@@ -65,6 +65,27 @@ def test_one_setting_needs_no_measuring() -> None:
     assert Validation.carve(drifting(), 0.1, seed=0).choose(("only",), never) == "only"
 
 
+def test_settings_are_chosen_on_the_newest_folds_and_fusion_learns_from_all() -> None:
+    few, many = (Validation.carve(drifting(num_users), 0.1, seed=0) for num_users in (300, 1000))
+    assert len(few.folds) == len(many.folds) == 4
+    assert few.judges == few.folds[:3], "two of them ask fewer than 500"
+    assert many.judges == many.folds[:1]
+    learned: list[Interactions] = []
+
+    def make(events: Interactions, setting: int) -> PopularityChannel:
+        learned.append(events)
+        return PopularityChannel(item_popularity(events))
+
+    many.choose((1, 2), make)
+    assert all(events is many.folds[0].train for events in learned)
+    assert many.num_users == sum(len(fold.users) for fold in many.folds)
+
+
+def test_a_crowd_is_asked_in_one_fold_by_some_of_it() -> None:
+    validation = Validation.carve(drifting(8000), 0.1, seed=0)
+    assert [len(fold.users) for fold in validation.folds] == [4000]
+
+
 def test_events_without_times_are_drawn_at_random() -> None:
     events = drifting()
     timeless = Interactions(events.user_pos, events.item_pos, events.weight, None, 40, 30)
@@ -80,7 +101,6 @@ def test_too_little_data_gives_no_fold_and_the_first_setting() -> None:
     validation = Validation.carve(one, 0.1, seed=0)
     assert validation.folds == ()
     assert validation.choose((7, 8), lambda events, setting: PopularityChannel(item_popularity(events))) == 7
-    assert validation.fit([], []) == (None, ())
 
 
 def test_hidden_items_are_new_to_the_training_part_and_asked_for_apart() -> None:
