@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,7 @@ class Asked:
         names = tuple(self.hits) if names is None else tuple(names)
         lists = self.populations(config, names)
         fitted = weigh(lists.known, names, config)
-        fitted = FittedFusion(with_new_items(fitted.config, lists, names), fitted.value, fitted.equal_weights)
+        fitted = replace(fitted, config=with_new_items(fitted.config, lists, names))
         return fit_learned(fitted, lists, names, self.around) if config.method == "learned" else fitted
 
     def best(
@@ -87,13 +87,16 @@ class Asked:
     ) -> tuple[FittedFusion, tuple[str, ...]]:
         """The fusion with the best NDCG@20 among these methods, each with its own best weights, and what was left out.
 
+        A learned one stands unless another is better by more than a standard error: it is measured on queries that its network
+        did not see, and the others on those that their weights were fitted on.
+
         Args:
             keep: drop channels that are not missed, but none of these; None: drop none. The fusion has weights for the
                 channels that stay.
         """
         names, notes = self.needed(methods[0], keep) if keep is not None else (tuple(self.hits), ())
         fitted = [found for method in methods if (found := self.fit(method, names)) is not None]
-        return max(fitted, key=lambda fit: fit.value), notes
+        return max(fitted, key=_worth), notes
 
     def needed(self, config: FusionConfig, keep: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The channels that the fused list misses, for known items or for new ones among themselves, and a sentence on each of
@@ -104,6 +107,12 @@ class Asked:
         if lists.enough:
             dropped = {name: dropped[name] for name in _dispensable(lists.new, names, config, keep) if name in dropped}
         return tuple(name for name in names if name not in dropped), tuple(dropped.values())
+
+
+def _worth(fitted: FittedFusion) -> float:
+    """What a fusion is compared by."""
+    error = fitted.values.std() / np.sqrt(len(fitted.values))
+    return fitted.value + (float(error) if fitted.config.method == "learned" else 0.0)
 
 
 def _dispensable(lists: MergedLists, names: Sequence[str], config: FusionConfig, keep: Collection[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from kgrecall.types import Interactions
 
 _ENOUGH_JUDGES = 500
 """Users who tell two settings of a channel apart."""
-_ENOUGH_USERS = 4000
+_ENOUGH_USERS = 2000
 """Users that a fusion of a dozen channels is learned from: most of them have one held-out item."""
 _MOST_FOLDS = 4
 _Setting = TypeVar("_Setting")
@@ -22,7 +22,7 @@ _Setting = TypeVar("_Setting")
 
 @dataclass(frozen=True)
 class Validation:
-    """Folds with a rolling origin: the newest one first, earlier ones only while fewer than 4,000 users are asked.
+    """Folds with a rolling origin: the newest one first, earlier ones only while fewer than 2,000 users are asked.
 
     Few users make a noisy judge: on 70 users a lucky setting wins as often as a good one. Each fold costs a training run, and
     where data is small enough to need several, a run is short. Settings are chosen on the newest folds alone, until 500 users

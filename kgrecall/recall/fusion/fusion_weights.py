@@ -18,13 +18,18 @@ _MAX_PASSES = 8
 _LEAST_GAIN = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FittedFusion:
-    """The chosen configuration, the value of its measure on the validation queries, and what equal weights reach."""
+    """The chosen configuration, its measure on each validation query (float64 (q,)), and the mean that equal weights reach."""
 
     config: FusionConfig
-    value: float
+    values: Values
     equal_weights: float
+
+    @property
+    def value(self) -> float:
+        """The mean over the validation queries."""
+        return float(self.values.mean())
 
 
 def fit_weights(
@@ -83,7 +88,7 @@ def weigh(
             break
     weights = weights / weights.max()
     chosen = {name: round(float(w), 6) for name, w in zip(names, weights, strict=True)}
-    return FittedFusion(config.model_copy(update={"weights": chosen}), float(values.mean()), equal)
+    return FittedFusion(config.model_copy(update={"weights": chosen}), values, equal)
 
 
 def _best_step(

@@ -44,7 +44,7 @@ def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], 
     odds = odds_of(lists.every, around, Combiner(combiner).log_odds)
     floor = float(odds[odds > -np.inf].min())
     changes["combiner"] = combiner.model_copy(update={"floor": round(floor, 7)})
-    return FittedFusion(fitted.config.model_copy(update=changes), float(known.values[of_main].mean()), fitted.equal_weights)
+    return FittedFusion(fitted.config.model_copy(update=changes), known.values[of_main], fitted.equal_weights)
 
 
 def _beside(known: NetworkWeights, new: NetworkWeights, lists: Populations, around: Surroundings) -> NewItemWeights:

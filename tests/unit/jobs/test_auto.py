@@ -19,6 +19,7 @@ from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.base import Hits
 from kgrecall.recall.fusion.combiner import Surroundings
+from kgrecall.recall.fusion.fusion_weights import FittedFusion
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.types import Query
 
@@ -94,6 +95,20 @@ def test_channels_that_repeat_another_go_and_those_to_keep_stay() -> None:
     assert names[0] in {"good", "again"}
     assert len(notes) == 2
     assert "noise" in asked.needed(FusionConfig(method="score"), {"noise"})[0]
+
+
+def test_a_learned_fusion_stands_unless_another_is_surely_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It alone was measured on queries that it had not seen."""
+    rng = np.random.default_rng(0)
+    measured = rng.random(400)
+    nothing = np.zeros(0, np.int64)
+    around = Surroundings(np.zeros((1, 3), np.float32), nothing, np.zeros(0, np.float32))
+    asked = Asked({}, np.zeros(1, np.int64), nothing, around, np.zeros((1, 3), np.bool_), np.zeros(0, np.int8))
+    methods = (FusionConfig(method="score"), FusionConfig(method="learned"), FusionConfig(method="rrf"))
+    for ahead, best in ((0.005, "learned"), (0.05, "score")):
+        values = {"score": measured + ahead, "learned": measured, "rrf": measured - 0.1}
+        monkeypatch.setattr(Asked, "fit", lambda _, config, names, v=values: FittedFusion(config, v[config.method], 0.0))
+        assert asked.best(methods)[0].config.method == best
 
 
 def test_a_budget_must_be_positive() -> None:

@@ -86,7 +86,7 @@ def test_what_each_kind_of_query_teaches() -> None:
 
 def fitted(lists: Populations) -> FittedFusion:
     fit = weigh(lists.known, NAMES, CONFIG)
-    return FittedFusion(with_new_items(fit.config, lists, NAMES), fit.value, fit.equal_weights)
+    return FittedFusion(with_new_items(fit.config, lists, NAMES), fit.values, fit.equal_weights)
 
 
 def test_weights_of_new_items_bring_them_into_the_list_of_all() -> None:
