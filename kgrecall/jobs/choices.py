@@ -15,7 +15,8 @@ from kgrecall.types import Interactions
 _ENOUGH_JUDGES = 500
 """Users who tell two settings of a channel apart."""
 _ENOUGH_USERS = 2000
-"""Users that a fusion of a dozen channels is learned from: most of them have one held-out item."""
+"""Users that a fusion of a dozen channels is learned from: most of them have one held-out item. NDCG@20 of the learned fusion
+on validation by folds of 940 users, lightkg-lastfm: one .2124, two .2152, three .2163; none is gained on hetrec-lastfm."""
 _MOST_FOLDS = 4
 _Setting = TypeVar("_Setting")
 

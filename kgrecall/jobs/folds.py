@@ -19,6 +19,8 @@ Cut = Literal["moment", "user"]
 _MEASURE = "ndcg@20"
 _HISTORY = 500
 _MOST_USERS, _MOST_JUDGES, _MOST_CURIOUS = 4000, 2000, 1000
+"""Users of one more fold cost a training run, more users of a fold nearly nothing. NDCG@20 of the learned fusion on validation
+by users of one fold, amazon-book: .1484 from 1,000, .1500 from 2,000, .1516 from 4,000 (whose answers take some GB there)."""
 _MOST_VISITORS, _MOST_TOLD = 300, 8
 
 
