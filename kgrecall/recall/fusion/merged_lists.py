@@ -50,19 +50,21 @@ class MergedLists:
             kept: bool (q, u).
             num_true: int64 (q,): how many of a query's held-out items are of their kind, found or not.
         """
-        kept = kept & (self.positions >= 0)
+        rows = np.flatnonzero(num_true > 0)
+        kept = kept[rows] & (self.positions[rows] >= 0)
         order = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(kept.sum(axis=1).max(initial=0)))]
-        there = np.take_along_axis(kept, order, axis=1)
-        found = np.take_along_axis(self.found, order[..., None], axis=1) & there[..., None]
-        some = MergedLists(
-            self.queries,
-            np.where(there, np.take_along_axis(self.positions, order, axis=1), np.int32(-1)),
-            np.where(found, np.take_along_axis(self.scores, order[..., None], axis=1), np.float32(0)),
+        there, at = np.take_along_axis(kept, order, axis=1), (rows[:, None], order)
+        found = self.found[at] & there[..., None]
+        scores = self.scores[at]  # the largest array by far: copied once
+        scores[~found] = 0
+        return MergedLists(
+            self.queries[rows],
+            np.where(there, self.positions[at], np.int32(-1)),
+            scores,
             found,
-            np.take_along_axis(self.relevant, order, axis=1) & there,
-            num_true,
+            self.relevant[at] & there,
+            num_true[rows],
         )
-        return some.take(num_true > 0)
 
     def head(self, weights: FloatArray, cut: int) -> MergedLists:
         """The ``cut`` best of each query by the weighted sum of scores, best first, ties by position."""
