@@ -17,6 +17,8 @@ _LEAST_WEIGHT = 0.02
 """Every channel proposes; what its proposals are worth is for the networks to say."""
 _ENOUGH_NEW = 100
 """Fewer queries than a network of known items needs: without a network of their own, new items would be judged as unwanted."""
+_ENOUGH_MET = 30
+"""Lists that hold known and new items and something right: two numbers are learned from them."""
 _ROUNDS, _RIDGE = 20, 1e-3
 _LARGEST_LIFT, _HALVINGS = 8.0, 8
 
@@ -37,8 +39,8 @@ def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], 
         own = [fitted.config.new_weight(name) for name in names]
         own_first = _into_the_cut(_at_least(own, max(own)), first, lists)
         found = fit_network(lists.new, own_first, around, whose=False, enough=_ENOUGH_NEW)
-        if found is not None:
-            new = _beside(known.weights, found.weights, lists, around)
+        new = None if found is None else _beside(known.weights, found.weights, lists, around)
+        if new is not None:
             changes["new_weights"] = _named(names, own_first)
     combiner = CombinerWeights(channels=tuple(names), known=known.weights, new=new, floor=0.0)
     odds = odds_of(lists.every, around, Combiner(combiner).log_odds)
@@ -47,13 +49,13 @@ def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], 
     return FittedFusion(fitted.config.model_copy(update=changes), known.values[of_main], fitted.equal_weights)
 
 
-def _beside(known: NetworkWeights, new: NetworkWeights, lists: Populations, around: Surroundings) -> NewItemWeights:
+def _beside(known: NetworkWeights, new: NetworkWeights, lists: Populations, around: Surroundings) -> NewItemWeights | None:
     """The offset and the part of the history with the greatest likelihood of what was chosen from lists of both kinds.
 
     As in training, a query's candidates share its held-out items by the softmax of their log odds. What known candidates come
     to together is 1 here, so that two numbers are left, found by Newton's method. Where new items then have less than their
     share of the places, since each is hard to predict, they are lifted with the length of the history: who has none to speak of
-    is shown what is known to be good.
+    is shown what is known to be good. None where new items hardly ever meet known ones in a list: how they compete is unknown.
     """
     every, unmet = lists.every, lists.unmet
     odds = odds_of(every, around, Combiner(CombinerWeights(channels=("",), known=known, floor=0.0)).log_odds)
@@ -62,6 +64,8 @@ def _beside(known: NetworkWeights, new: NetworkWeights, lists: Populations, arou
     mass = together(np.where(unmet, own, -np.inf).astype(np.float32), own.shape[1])
     share = (every.relevant & unmet).sum(axis=1) / np.maximum(every.relevant.sum(axis=1), 1)
     asked = every.relevant.any(axis=1) & (mass > -np.inf) & (level > -np.inf)
+    if int(asked.sum()) < _ENOUGH_MET:
+        return None
     history = around.history[every.queries]
     offset, slope = _logistic(mass[asked], history[asked], share[asked])
     own = own + (level + np.float32(offset))[:, None]

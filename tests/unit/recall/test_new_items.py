@@ -127,6 +127,19 @@ def test_the_networks_keep_known_items_as_they_are_and_show_new_ones_as_often_as
     assert (share * lists.unmet).sum(axis=1).mean() == pytest.approx(new_right.mean(), abs=0.03)
 
 
+def test_new_items_that_no_list_of_known_ones_holds_are_judged_as_known_ones() -> None:
+    """Nothing finds them unless they are asked for alone: how they compete cannot be learned, and no number may be NaN."""
+    lists, around = populations()
+    every = lists.every.among(~lists.unmet, lists.every.num_true)
+    apart = replace(lists, every=every, unmet=np.zeros(every.positions.shape, np.bool_))
+    assert apart.enough
+    learned = fit_learned(fitted(lists), apart, NAMES, around)
+    assert learned is not None
+    assert learned.config.combiner is not None
+    assert learned.config.combiner.new is None
+    assert learned.config.new_weights == {}
+
+
 def asked_of_a_panel(**changes: object) -> list[int]:
     """The answer to a history of five times item 0; both channels know item 1, only ``content`` knows item 2, which is new."""
     people = sp.csr_array(np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]], np.float32))
