@@ -28,6 +28,8 @@ SEED = 0
 BATCH = 10_000
 WHOLE, WHOLE_BY_FOUR = 200_000, 1_000_000
 """The largest half-filled graph that every system writes as a whole, and the largest one that four sessions do."""
+WARM_UP = 5
+"""Rounds of 50,000 that are not counted: a Java server compiles itself while it works, for minutes."""
 KINDS = {"empty": False, "half-filled": True}
 MERGE = (
     "UNWIND $rows AS row MATCH (u:User {id: row.source}) MATCH (i:Item {id: row.target})"
@@ -61,13 +63,13 @@ def main() -> None:
     kinds = options.into or list(KINDS)
     logging.getLogger("neo4j").setLevel(logging.ERROR)  # the naive sessions deadlock, and the driver would tell each time
     with open_bench() as bench:
-        _compare(bench, 50_000, kinds, rounds=2, report=False)
+        _compare(bench, 50_000, kinds, rounds=WARM_UP, report=False)
         for size in options.size:
             _compare(bench, size, kinds, rounds=3 if size <= WHOLE else 1)
 
 
 def _compare(bench: Bench, size: int, kinds: Sequence[str], *, rounds: int, report: bool = True) -> None:
-    """The systems take turns, and the median of the rounds counts: the first minutes of a Java server are slower."""
+    """The systems take turns, and the median of the rounds counts."""
     data = list(batches(size, SEED))
     for kind in kinds:
         filled = KINDS[kind]
