@@ -26,11 +26,12 @@ from kgrecall.store.base import GraphStore
 from kgrecall.store.ingest import ingest
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j import statements as statements
-from kgrecall.store.neo4j.connection import Neo4jConfig
-from kgrecall.store.neo4j.edges import EdgeRecords, EdgeWrite, Lanes
+from kgrecall.store.neo4j.connection import Neo4jConfig, Run
+from kgrecall.store.neo4j.edges import EdgeRecords, EdgeWrite, Ends, Lanes, Pairs
 from kgrecall.store.neo4j.indexes import apply_indexes, shipped_indexes
+from kgrecall.store.neo4j.ledger import Ledger
 from kgrecall.store.neo4j.server import LocalServer
-from kgrecall.types import Query
+from kgrecall.types import IntArray, Query
 
 pytestmark = pytest.mark.neo4j
 Cypher = Callable[..., list[list[object]]]
@@ -328,8 +329,9 @@ class TestParity:
         store.upsert_nodes("Item", ids(["wanted", "other"]), {})
         batch = EdgeRecords.of("RATED", SCHEMA.edge("RATED"), (ids(["u"]), ids(["wanted"])), {"stars": pa.array([1.0])})
         batch.found[:] = cypher("MATCH (i:Item {id: 'other'}) RETURN id(i)")[0]
+        page = Ledger().open("RATED", (batch.source_ids, batch.target_ids), (batch.source, batch.target), [])
         with pytest.raises(StoreConflict, match="run it again"):
-            store.connection.write(EdgeWrite(batch, np.arange(1), Lanes(0), 0, ()))
+            store.connection.write(EdgeWrite(batch, np.arange(1), Lanes(0), 0, page))
         assert store.count_edges("RATED") == 0
 
     def test_import_snapshot_and_recall_are_the_same(self, neo4j_store: Neo4jStore, tmp_path: Path) -> None:
@@ -376,6 +378,80 @@ def _apply(store: GraphStore, kind: str, records: list[tuple]) -> object:  # typ
         given = {}
     stats = store.upsert_edges(kind, *ends, given)
     return stats.written, stats.unchanged, stats.missing_source.tolist(), stats.missing_target.tolist()
+
+
+class TestLedger:
+    """An instance knows the edges that it created, and reads those of sources that somebody else has touched."""
+
+    @pytest.fixture
+    def read(self, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+        """The sources whose edges were read back, in the order of calls."""
+        asked: list[list[int]] = []
+        look = EdgeWrite._read_through
+
+        def spy(self: EdgeWrite, run: Run, pairs: Pairs, part: IntArray, ends: Ends) -> tuple[IntArray, IntArray]:
+            asked.append(sorted(set(pairs.s[part].tolist())))
+            return look(self, run, pairs, part, ends)
+
+        monkeypatch.setattr(EdgeWrite, "_read_through", spy)
+        return asked
+
+    @pytest.fixture
+    def filled(self, store: Neo4jStore) -> Neo4jStore:
+        store.upsert_nodes("User", ids(["u", "v"]), {})
+        store.upsert_nodes("Item", ids(["a", "b", "c", "d"]), {})
+        assert self.seen(store, [("u", "a", 1), ("u", "b", 1), ("v", "a", 1)]) == (3, 0)
+        return store
+
+    @staticmethod
+    def seen(store: Neo4jStore, edges: list[tuple[str, str, int]]) -> tuple[int, int]:
+        """Upsert views; how many were written and how many were there."""
+        sources, targets, times = zip(*edges, strict=True)
+        columns = {"time": pa.array(times, pa.int64()), "weight": pa.array([1.0] * len(edges))}
+        stats = store.upsert_edges("SEEN", ids(list(sources)), ids(list(targets)), columns)
+        return stats.written, stats.unchanged
+
+    def test_own_edges_are_not_read_back(self, filled: Neo4jStore, read: list[list[int]]) -> None:
+        assert self.seen(filled, [("u", "c", 1), ("v", "b", 1), ("v", "a", 2)]) == (3, 0)
+        assert read == []
+        assert self.seen(filled, [("u", "c", 1), ("v", "c", 1)]) == (1, 1)
+        assert read == [[0]], "a record that may be there is looked for"
+        assert filled.count_edges("SEEN") == 7
+
+    def test_edges_of_another_program_are_met(self, filled: Neo4jStore, read: list[list[int]], cypher: Cypher) -> None:
+        cypher("MATCH (u:User {id: 'u'}), (i:Item {id: 'c'}) CREATE (u)-[:SEEN {time: 1, weight: 1.0}]->(i)")
+        assert self.seen(filled, [("u", "c", 1), ("u", "d", 1), ("v", "c", 1)]) == (2, 1)
+        assert read == [[0]]
+        assert self.seen(filled, [("u", "c", 1), ("u", "d", 1)]) == (0, 2)
+        assert filled.count_edges("SEEN") == 6
+
+    def test_what_another_program_deleted_is_written_again(self, filled: Neo4jStore, cypher: Cypher) -> None:
+        cypher("MATCH (:User {id: 'u'})-[r:SEEN]->(:Item {id: 'a'}) DELETE r")
+        assert self.seen(filled, [("u", "a", 1), ("u", "b", 1)]) == (1, 1)
+        assert filled.count_edges("SEEN") == 3
+
+    def test_what_was_deleted_here_is_written_again(self, filled: Neo4jStore, cypher: Cypher) -> None:
+        assert filled.delete_edges("SEEN", ids(["u"]), ids(["a"])) == 1
+        cypher("MATCH (u:User {id: 'u'}), (i:Item {id: 'd'}) CREATE (u)-[:SEEN {time: 1, weight: 1.0}]->(i)")
+        assert self.seen(filled, [("u", "d", 1), ("u", "a", 1)]) == (1, 1), "as many edges as before, but other ones"
+        assert filled.count_edges("SEEN") == 4
+
+    def test_another_instance_reads(self, filled: Neo4jStore, empty_neo4j: LocalServer, read: list[list[int]]) -> None:
+        other = Neo4jStore.connect(empty_neo4j.uri, empty_neo4j.user, empty_neo4j.password)
+        assert self.seen(other, [("u", "a", 1), ("u", "c", 1)]) == (1, 1)
+        assert self.seen(filled, [("u", "c", 1), ("u", "d", 1)]) == (1, 1)
+        other.close()
+        assert read == [[0], [0]]
+
+    def test_an_edge_that_changes_is_updated(self, store: Neo4jStore) -> None:
+        store.upsert_nodes("User", ids(["u"]), {})
+        store.upsert_nodes("Item", ids(["a"]), {})
+        for stars, written in ((1.0, 1), (2.0, 1), (2.0, 0)):
+            columns = {"stars": pa.array([stars]), "time": pa.array([1], pa.int64())}
+            assert store.upsert_edges("RATED", ids(["u"]), ids(["a"]), columns).written == written
+        assert [row for batch in store.scan_edges("RATED", ["stars"]) for row in batch.to_pylist()] == [
+            {"source": "u", "target": "a", "stars": 2.0}
+        ]
 
 
 class TestLive:

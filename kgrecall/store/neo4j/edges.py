@@ -16,6 +16,7 @@ from kgrecall.store.base import WriteStats
 from kgrecall.store.neo4j import statements as cypher
 from kgrecall.store.neo4j.compare import compare
 from kgrecall.store.neo4j.connection import Run
+from kgrecall.store.neo4j.ledger import Page
 from kgrecall.store.neo4j.values import id_list, parameters
 from kgrecall.types import BoolArray, IntArray
 
@@ -93,9 +94,9 @@ class EdgeRecords:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one transaction did. ``seq`` numbers its relationships; absent ends are numbers of the batch."""
+    """What one transaction did. ``created`` holds records of the batch, absent ends are numbers of it."""
 
-    seq: int
+    created: IntArray
     written: int
     absent_sources: IntArray
     absent_targets: IntArray
@@ -166,8 +167,7 @@ class EdgeWrite:
     rows: IntArray
     lanes: Lanes
     worker: int
-    ours: tuple[int, ...]
-    """Numbers of this call's earlier transactions: their edges are other ones than these."""
+    page: Page
 
     def __call__(self, run: Run) -> Outcome:
         edge_type, spec, names = self.batch.edge_type, self.batch.spec, list(self.batch.columns)
@@ -187,7 +187,7 @@ class EdgeWrite:
         written = len(new) + len(changed)
         if written:
             run(cypher.ADVANCE_LANE, lane=lane, number=number)
-        return Outcome(seq, written, pairs.sources[ends.near < 0], pairs.targets[ends.far < 0])
+        return Outcome(self.rows[new], written, pairs.sources[ends.near < 0], pairs.targets[ends.far < 0])
 
     def _find_targets(self, run: Run, pairs: Pairs) -> IntArray:
         """The database's number of each target, -1 for an absent one; asks for those that the call does not know yet."""
@@ -198,17 +198,17 @@ class EdgeWrite:
         return found[pairs.targets]
 
     def _lock_sources(self, run: Run, pairs: Pairs) -> tuple[IntArray, IntArray]:
-        """Per source the database's number, -1 for an absent one, and how many edges it may have beside those of this call."""
+        """Per source the database's number, -1 for an absent one, and how many edges it has."""
         us = pairs.source_ids(np.arange(len(pairs.sources)))
-        statement = cypher.lock_and_count(self.batch.edge_type, self.batch.spec)
-        numbers, edges = run(statement, us=us, ours=list(self.ours))[0]
+        numbers, edges = run(cypher.lock_and_count(self.batch.edge_type, self.batch.spec), us=us)[0]
         return np.asarray(numbers, np.int64), np.asarray(edges, np.int64)
 
     def _compare(self, run: Run, pairs: Pairs, ends: Ends, edges: IntArray) -> tuple[IntArray, IntArray]:
         """Which of the records are in the database already, and which of them have to change it."""
-        records = np.bincount(pairs.s, minlength=len(edges))
+        possible = (edges > 0)[pairs.s] & (~self.page.alone(pairs.sources, edges)[pairs.s] | self.page.seen[pairs.rows])
+        chosen = np.flatnonzero(ends.present(pairs) & possible)
+        records = np.bincount(pairs.s[chosen], minlength=len(edges))
         crowded = edges > records * np.where(records <= _LISTED, _CROWDED, _CROWDED_HUB)
-        chosen = np.flatnonzero(ends.present(pairs) & (edges > 0)[pairs.s])
         parts = ((chosen[crowded[pairs.s[chosen]]], self._look_up), (chosen[~crowded[pairs.s[chosen]]], self._read_through))
         outcomes = [way(run, pairs, part, ends) for part, way in parts if len(part)]
         none = np.empty(0, np.int64)

@@ -108,16 +108,11 @@ def lock_sources(spec: EdgeTypeSpec) -> str:
 
 
 def lock_and_count(edge_type: str, spec: EdgeTypeSpec) -> str:
-    """Lock the sources -> the internal number of each, -1 for an absent one; and of its edges, 0 where all are ``$ours``.
-
-    Whose edges they are is asked of sources with up to a thousand; those with more are always counted.
-    """
-    kind = quoted(edge_type)
+    """Lock the sources -> the internal number of each, -1 for an absent one; and how many edges each has."""
     return (
         f"UNWIND $us AS id OPTIONAL MATCH (u:{quoted(spec.source)} {{id: id}}) REMOVE u._lock"
-        f" WITH u, COUNT {{ (u)-[:{kind}]->() }} AS edges"
-        " RETURN collect(coalesce(id(u), -1)) AS numbers, collect(CASE WHEN edges = 0 THEN 0 WHEN edges > 1000 OR"
-        f" EXISTS {{ (u)-[r:{kind}]->() WHERE NOT coalesce(r._seq, -1) IN $ours }} THEN edges ELSE 0 END) AS edges"
+        f" WITH u, COUNT {{ (u)-[:{quoted(edge_type)}]->() }} AS edges"
+        " RETURN collect(coalesce(id(u), -1)) AS numbers, collect(edges) AS edges"
     )
 
 

@@ -18,6 +18,7 @@ from kgrecall.store.neo4j import write
 from kgrecall.store.neo4j.connection import Connection, Neo4jConfig, Run
 from kgrecall.store.neo4j.edges import Lanes
 from kgrecall.store.neo4j.journal import Neo4jJournal
+from kgrecall.store.neo4j.ledger import Ledger
 from kgrecall.store.neo4j.values import edge_batches, node_batches, ragged
 
 _UNBORN = "empty-0"
@@ -52,7 +53,7 @@ class Neo4jStore:
         config: Neo4jConfig | None = None,
     ) -> None:
         self._connection = Connection(url, user, password, database, config or Neo4jConfig())
-        self._lanes = Lanes(random.randrange(cypher.LANES))
+        self._lanes, self._ledger = Lanes(random.randrange(cypher.LANES)), Ledger()
         self._parsed: tuple[str, GraphSchema] | None = None
         self._constrained: set[str] = set()
 
@@ -136,16 +137,18 @@ class Neo4jStore:
         checks.check_edge_batch(schema, edge_type, sources, targets, columns)
         spec = schema.edge(edge_type)
         self._require_constraints(spec.source, spec.target)
-        return write.upsert_edges(self._connection, self._lanes, edge_type, spec, (sources, targets), columns)
+        return write.upsert_edges(self._connection, self._lanes, self._ledger, edge_type, spec, (sources, targets), columns)
 
     def delete_nodes(self, label: str, keys: pa.StringArray) -> int:
         checks.check_keys(label, keys)
         self._schema_for_write().node(label)
+        self._ledger.forget()
         return write.delete_nodes(self._connection, self._lanes, label, keys)
 
     def delete_edges(self, edge_type: str, sources: pa.StringArray, targets: pa.StringArray) -> int:
         checks.check_pairs(edge_type, sources, targets)
         spec = self._schema_for_write().edge(edge_type)
+        self._ledger.forget()
         return write.delete_edges(self._connection, self._lanes, edge_type, spec, (sources, targets))
 
     def version(self) -> str:

@@ -15,6 +15,7 @@ from kgrecall.store.latest import codes, event_times, last_of_equal
 from kgrecall.store.neo4j import statements as cypher
 from kgrecall.store.neo4j.connection import Connection, Run
 from kgrecall.store.neo4j.edges import EdgeRecords, EdgeWrite, Lanes, Outcome, Pairs
+from kgrecall.store.neo4j.ledger import Ledger
 from kgrecall.store.neo4j.schedule import Cell, plan_cells, run_cells
 from kgrecall.store.neo4j.values import id_list, parameters
 from kgrecall.types import IntArray
@@ -55,6 +56,7 @@ def upsert_nodes(
 def upsert_edges(
     connection: Connection,
     lanes: Lanes,
+    ledger: Ledger,
     edge_type: str,
     spec: EdgeTypeSpec,
     ends: tuple[pa.StringArray, pa.StringArray],
@@ -71,18 +73,21 @@ def upsert_edges(
         num_groups = _GROUPS_PER_SESSION * config.sessions
         cells = plan_cells(batch.source[rows], batch.target[rows], num_groups, one_label=one_label)
         cells = [Cell(rows[cell.rows], cell.groups) for cell in cells]
-    ours: list[int] = []
+    key = [columns[name] for name in spec.edge_key]
+    page = ledger.open(edge_type, (batch.source_ids, batch.target_ids), (batch.source, batch.target), key)
 
     def write(worker: int, chosen: IntArray) -> list[Outcome]:
         outcomes = []
         for part in _cut(chosen, config.transaction_rows):
-            outcome = connection.write(EdgeWrite(batch, part, lanes, worker, tuple(ours)))
-            if outcome.written:  # otherwise the number is still free, and another importer may take it
-                ours.append(outcome.seq)
+            outcome = connection.write(EdgeWrite(batch, part, lanes, worker, page))
+            page.note(outcome.created)
             outcomes.append(outcome)
         return outcomes
 
-    outcomes = [outcome for done in _run(connection, cells, write) for outcome in done]
+    try:
+        outcomes = [outcome for done in _run(connection, cells, write) for outcome in done]
+    finally:
+        ledger.close(page)
     return batch.stats(outcomes)
 
 
