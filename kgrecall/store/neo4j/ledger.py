@@ -24,7 +24,7 @@ from kgrecall.types import BoolArray, IntArray
 
 Hashes = NDArray[np.uint64]
 MOST_EDGES = 50_000_000
-"""Edges remembered of a relation, 8 bytes each; sources of later ones are read."""
+"""Edges remembered of a relation, 8 bytes each beside 16 a source; sources of later ones are read."""
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(32)
 

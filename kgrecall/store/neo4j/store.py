@@ -142,14 +142,18 @@ class Neo4jStore:
     def delete_nodes(self, label: str, keys: pa.StringArray) -> int:
         checks.check_keys(label, keys)
         self._schema_for_write().node(label)
-        self._ledger.forget()
-        return write.delete_nodes(self._connection, self._lanes, label, keys)
+        try:
+            return write.delete_nodes(self._connection, self._lanes, label, keys)
+        finally:
+            self._ledger.forget()
 
     def delete_edges(self, edge_type: str, sources: pa.StringArray, targets: pa.StringArray) -> int:
         checks.check_pairs(edge_type, sources, targets)
         spec = self._schema_for_write().edge(edge_type)
-        self._ledger.forget()
-        return write.delete_edges(self._connection, self._lanes, edge_type, spec, (sources, targets))
+        try:
+            return write.delete_edges(self._connection, self._lanes, edge_type, spec, (sources, targets))
+        finally:
+            self._ledger.forget()
 
     def version(self) -> str:
         return self._connection.read(self._read_version)
