@@ -381,7 +381,7 @@ def _apply(store: GraphStore, kind: str, records: list[tuple]) -> object:  # typ
 
 
 class TestLedger:
-    """An instance knows the edges that it created, and reads those of sources that somebody else has touched."""
+    """An import knows the edges that it created, and reads those of sources that somebody else has touched."""
 
     @pytest.fixture
     def read(self, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
@@ -397,11 +397,15 @@ class TestLedger:
         return asked
 
     @pytest.fixture
-    def filled(self, store: Neo4jStore) -> Neo4jStore:
+    def filled(self, store: Neo4jStore) -> Iterator[Neo4jStore]:
+        """In the middle of an import."""
         store.upsert_nodes("User", ids(["u", "v"]), {})
         store.upsert_nodes("Item", ids(["a", "b", "c", "d"]), {})
+        journal = store.journal()
+        journal.claim()
         assert self.seen(store, [("u", "a", 1), ("u", "b", 1), ("v", "a", 1)]) == (3, 0)
-        return store
+        yield store
+        journal.release(complete=True)
 
     @staticmethod
     def seen(store: Neo4jStore, edges: list[tuple[str, str, int]]) -> tuple[int, int]:
@@ -417,6 +421,16 @@ class TestLedger:
         assert self.seen(filled, [("u", "c", 1), ("v", "c", 1)]) == (1, 1)
         assert read == [[0]], "a record that may be there is looked for"
         assert filled.count_edges("SEEN") == 7
+
+    def test_outside_of_an_import_edges_are_read(self, store: Neo4jStore, read: list[list[int]]) -> None:
+        store.upsert_nodes("User", ids(["u"]), {})
+        store.upsert_nodes("Item", ids(["a", "b"]), {})
+        journal = store.journal()
+        journal.claim()
+        assert self.seen(store, [("u", "a", 1)]) == (1, 0)
+        journal.release(complete=True)
+        assert self.seen(store, [("u", "b", 1)]) == (1, 0)
+        assert read == [[0]]
 
     def test_edges_of_another_program_are_met(self, filled: Neo4jStore, read: list[list[int]], cypher: Cypher) -> None:
         cypher("MATCH (u:User {id: 'u'}), (i:Item {id: 'c'}) CREATE (u)-[:SEEN {time: 1, weight: 1.0}]->(i)")

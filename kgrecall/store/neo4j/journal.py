@@ -17,6 +17,7 @@ from kgrecall.errors import StoreConflict
 from kgrecall.store.journal import Finished, Holder
 from kgrecall.store.neo4j import statements as cypher
 from kgrecall.store.neo4j.connection import Connection, Run
+from kgrecall.store.neo4j.ledger import Ledger
 from kgrecall.types import IntArray
 
 _LOCK = "MATCH (m:_KGRecall {id: 'meta'}) REMOVE m._lock"
@@ -40,15 +41,16 @@ _at_work: set[str] = set()
 
 
 class Neo4jJournal:
-    """A :class:`kgrecall.store.journal.Journal` for one database."""
+    """A :class:`kgrecall.store.journal.Journal` for one database; the store's ledger is kept from claim to release."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, ledger: Ledger) -> None:
+        self._connection, self._ledger = connection, ledger
         self._token = uuid.uuid4().hex
 
     def claim(self) -> Sequence[Finished]:
         finished = self._connection.write(self._claim)
         _at_work.add(self._token)
+        self._ledger.begin()
         return finished
 
     def note(self, n: int, finished: Finished) -> None:
@@ -56,6 +58,7 @@ class Neo4jJournal:
 
     def release(self, *, complete: bool) -> None:
         _at_work.discard(self._token)
+        self._ledger.end()
         self._connection.write(lambda run: self._release(run, complete))
 
     def _claim(self, run: Run) -> list[Finished]:

@@ -1,11 +1,11 @@
-"""What an instance of the store has created, so that it need not be read back before each write.
+"""What an import has created, so that it need not be read back before each write.
 
 To merge an edge means to know whether it is there, and the way to know is to read the edges of its source: a large import into
-an empty database would read each of its own edges several times. An instance therefore remembers the edges that it created (a
-64-bit hash of each) and how many each source got from it. A source that has exactly so many in the database, counted under its
-lock, has no others: of its records only those with a remembered hash can be there. Any other source is read as ever, so edges
-of other programs, of a transaction whose commit was reported lost, or of an earlier run are met; what would slip through is
-another program that takes an edge away and adds another one to the same source in the middle of an import.
+an empty database would read each of its own edges several times. While it runs, an instance of the store therefore remembers
+the edges that it created (a 64-bit hash of each) and how many each source got from it. A source that has exactly so many in the
+database, counted under its lock, has no others: of its records only those with a remembered hash can be there. Any other source
+is read as ever, so edges of other programs, of a transaction whose commit was reported lost, or of an earlier run are met; what
+would slip through is another program that takes an edge away and adds another one to the same source during the import.
 """
 
 from __future__ import annotations
@@ -31,22 +31,66 @@ _SHIFT = np.uint64(32)
 
 @dataclass(slots=True)
 class _Relation:
-    """Shapes: ``edges`` uint64 (n,), ascending; ``sources`` uint64 (m,), ascending, and how many edges each got, int64 (m,)."""
+    """Sorted runs, of which each is more than twice as long as the next: what comes in many small calls is sorted few times.
 
-    edges: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
-    sources: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
-    counts: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    Shapes: ``edges`` uint64 (n,) each; ``sources`` uint64 (m,), distinct, beside how many edges each got, int64 (m,).
+    """
+
+    edges: tuple[Hashes, ...] = ()
+    sources: tuple[tuple[Hashes, IntArray], ...] = ()
+
+    @property
+    def size(self) -> int:
+        return sum(len(run) for run in self.edges)
+
+    def seen(self, edge: Hashes) -> BoolArray:
+        found = np.zeros(len(edge), np.bool_)
+        for run in self.edges:
+            at = _places(run, edge)
+            found |= at >= 0
+        return found
+
+    def had(self, source: Hashes) -> IntArray:
+        total = np.zeros(len(source), np.int64)
+        for known, counts in self.sources:
+            at = _places(known, source)
+            total[at >= 0] += counts[at[at >= 0]]
+        return total
+
+    def with_more(self, edges: Hashes, sources: Hashes, counts: IntArray) -> _Relation:
+        runs, given = [*self.edges, np.sort(edges)], [*self.sources, _summed(sources, counts)]
+        while len(runs) > 1 and len(runs[-2]) <= 2 * len(runs[-1]):
+            runs[-2:] = [np.sort(np.concatenate(runs[-2:]), kind="stable")]
+        while len(given) > 1 and len(given[-2][0]) <= 2 * len(given[-1][0]):
+            (first, ours), (second, theirs) = given[-2:]
+            given[-2:] = [_summed(np.concatenate([first, second]), np.concatenate([ours, theirs]))]
+        return _Relation(tuple(runs), tuple(given))
 
 
 Book = dict[str, _Relation]
 
 
 class Ledger:
-    """The edges that one instance of the store created, by relation; threads may share it."""
+    """The edges that an import of this instance has created so far, by relation; threads may share it."""
 
     def __init__(self, most: int = MOST_EDGES) -> None:
         self._most, self._lock = most, threading.Lock()
-        self._book: Book = {}
+        self._book: Book | None = None
+
+    def begin(self) -> None:
+        """An import begins: remember from now on."""
+        with self._lock:
+            self._book = {}
+
+    def end(self) -> None:
+        """It is over: what it created need not be known any longer."""
+        with self._lock:
+            self._book = None
+
+    def forget(self) -> None:
+        """After a deletion counts tell nothing any more."""
+        with self._lock:
+            self._book = None if self._book is None else {}
 
     def open(
         self,
@@ -55,47 +99,31 @@ class Ledger:
         pairs: tuple[IntArray, IntArray],
         key: Sequence[pa.Array],
     ) -> Page:
-        """What is known of the records of one call.
+        """What is known of the records of one call; outside of an import nothing.
 
         Args:
             ends: distinct ids of sources and of targets.
             pairs: per record, int64 (n,), its source and its target among them.
             key: the columns that tell edges of the same ends apart.
         """
+        with self._lock:
+            book, known = self._book, (self._book or {}).get(relation, _Relation())
+        if book is None:
+            empty = np.empty(0, np.uint64)
+            had, seen = np.zeros(len(ends[0]), np.int64), np.zeros(len(pairs[0]), np.bool_)
+            return Page(None, relation, empty, pairs[0], empty, had, seen)
         source, target = (hashed(ids) for ids in ends)
         edge = mixed(source[pairs[0]], target[pairs[1]], *(hashed(column) for column in key))
-        with self._lock:
-            book = self._book
-            found = book.get(relation, _Relation())
-            known = _Relation(found.edges, found.sources, found.counts)  # as it is now
-        at = np.searchsorted(known.sources, source)
-        inside = np.flatnonzero(at < len(known.sources))
-        had = np.zeros(len(source), np.int64)
-        same = inside[known.sources[at[inside]] == source[inside]]
-        had[same] = known.counts[at[same]]
-        return Page(book, relation, source, pairs[0], edge, had, _among(edge, known.edges))
+        return Page(book, relation, source, pairs[0], edge, known.had(source), known.seen(edge))
 
     def close(self, page: Page) -> None:
         """Remember what was created in the meantime, unless something was deleted since the page was opened."""
         with self._lock:
-            if page.book is self._book:
-                self._remember(page)
-
-    def _remember(self, page: Page) -> None:
-        known = page.book.setdefault(page.relation, _Relation())
-        new = page.edge[page.created]
-        if not len(new) or len(known.edges) + len(new) > self._most:
-            return
-        known.edges = np.sort(np.concatenate([known.edges, new]), kind="stable")
-        given = np.flatnonzero(page.got)
-        sources, place = np.unique(np.concatenate([known.sources, page.source[given]]), return_inverse=True)
-        counts = np.bincount(place, weights=np.concatenate([known.counts, page.got[given]]), minlength=len(sources))
-        known.sources, known.counts = sources, counts.astype(np.int64)
-
-    def forget(self) -> None:
-        """After a deletion counts tell nothing any more."""
-        with self._lock:
-            self._book = {}
+            if page.book is not None and page.book is self._book:
+                known = page.book.get(page.relation, _Relation())
+                new, given = page.edge[page.created], page.got > 0
+                if len(new) and known.size + len(new) <= self._most:
+                    page.book[page.relation] = known.with_more(new, page.source[given], page.got[given])
 
 
 @dataclass(slots=True, eq=False)
@@ -107,7 +135,7 @@ class Page:
     and ``created`` bool (n,): whether an edge of this hash was created earlier, or in this call.
     """
 
-    book: Book
+    book: Book | None
     relation: str
     source: Hashes
     of: IntArray
@@ -157,9 +185,17 @@ def _spread(bits: Hashes) -> Hashes:
     return bits ^ (bits >> _SHIFT)
 
 
-def _among(values: Hashes, known: Hashes) -> BoolArray:
-    """Whether each value is in an ascending array: bool (n,)."""
+def _places(known: Hashes, values: Hashes) -> IntArray:
+    """Where each value stands in an ascending array, -1 where it does not: int64 (n,)."""
     at = np.searchsorted(known, values)
-    found: BoolArray = at < len(known)
-    found[found] = known[at[found]] == values[found]
-    return found
+    inside = at < len(known)
+    inside[inside] = known[at[inside]] == values[inside]
+    return np.where(inside, at, -1)
+
+
+def _summed(sources: Hashes, counts: IntArray) -> tuple[Hashes, IntArray]:
+    """Distinct sources, ascending, and their counts added up."""
+    distinct, place = np.unique(sources, return_inverse=True)
+    total = np.zeros(len(distinct), np.int64)
+    np.add.at(total, place, counts)
+    return distinct, total

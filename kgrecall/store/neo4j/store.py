@@ -196,7 +196,7 @@ class Neo4jStore:
 
     def journal(self) -> Neo4jJournal:
         """The lock and the notes of an import; see :mod:`kgrecall.store.journal`."""
-        return Neo4jJournal(self._connection)
+        return Neo4jJournal(self._connection, self._ledger)
 
     def note(self, name: str) -> str | None:
         """What :meth:`keep_note` kept under this name; it is no part of the graph."""
