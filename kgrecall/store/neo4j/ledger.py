@@ -117,9 +117,9 @@ class Ledger:
         return Page(book, relation, source, pairs[0], edge, known.had(source), known.seen(edge))
 
     def close(self, page: Page) -> None:
-        """Remember what was created in the meantime, unless something was deleted since the page was opened."""
+        """Remember what was created in the meantime; after a deletion, in a book that nobody reads any more."""
         with self._lock:
-            if page.book is not None and page.book is self._book:
+            if page.book is not None:
                 known = page.book.get(page.relation, _Relation())
                 new, given = page.edge[page.created], page.got > 0
                 if len(new) and known.size + len(new) <= self._most:
