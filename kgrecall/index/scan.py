@@ -64,7 +64,8 @@ class Scan:
         block = max(1, _BLOCK_SCORES // max(1, len(scored)))
         for start in range(0, len(queries) if len(names) else 0, block):
             rows = range(start, min(start + block, len(queries)))
-            scores = queries[start : rows.stop] @ scored.T
+            with np.errstate(invalid="ignore"):  # all are finite; OpenBLAS raises the flag now and then, for what lies beside
+                scores = queries[start : rows.stop] @ scored.T
             scores = scores if eligible is None else np.take(scores, eligible, axis=1)
             for i, row in zip(rows, scores, strict=True):
                 self._keep_best(row, names, (queries[i], margins[i]), (found[0][i], found[1][i]))

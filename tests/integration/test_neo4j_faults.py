@@ -188,8 +188,13 @@ class TestLimits:
         try:
             with pytest.raises(StoreTimeout, match="read_timeout"):
                 hasty.neighbors("SEEN", users)
+            hasty.close()
+            late = [thread for thread in threading.enumerate() if thread.name == "kgrecall-read"]
+            assert len(late) == 1, "the read that was left behind, on a connection that stays open for it"
         finally:
             os.kill(server.pid, signal.SIGCONT)
+        late[0].join(60)
+        assert not late[0].is_alive()
         assert len(patient.neighbors("SEEN", users)) == 1
 
     def test_a_transaction_beyond_the_memory_of_the_server(self, server: LocalServer, connect: Connect) -> None:

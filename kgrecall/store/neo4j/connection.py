@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import random
 import re
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -18,9 +15,10 @@ from urllib.parse import unquote, urlsplit
 import neo4j
 from pydantic import Field
 
-from kgrecall.errors import ConfigError, KGRecallError, Shown, StoreTimeout, Unsupported
+from kgrecall.errors import ConfigError, KGRecallError, Shown, Unsupported
 from kgrecall.settings import Settings
 from kgrecall.store.address import without_secrets
+from kgrecall.store.neo4j.deadline import Deadlines
 from kgrecall.store.neo4j.errors import DRIVER_PROBLEMS, translate, worth_another_try
 
 Parameters = Mapping[str, Any]
@@ -83,6 +81,7 @@ class Connection:
                 notifications_min_severity="OFF",
                 user_agent="kgrecall",
             )
+        self._deadlines = Deadlines(self.url, self._driver.close)
 
     def verify(self) -> str:
         """Log in and return the server's version.
@@ -111,10 +110,8 @@ class Connection:
         """
         config = self.config
         patience = min(config.patience, config.read_timeout)
-        return _within(
-            config.read_timeout + _GRACE,
-            self.url,
-            lambda: self._transact(work, neo4j.READ_ACCESS, config.read_timeout, patience),
+        return self._deadlines.within(
+            config.read_timeout + _GRACE, lambda: self._transact(work, neo4j.READ_ACCESS, config.read_timeout, patience)
         )
 
     def stream(self, statement: str, parameters: Parameters) -> Iterator[Row]:
@@ -130,7 +127,8 @@ class Connection:
             return [record.values() for record in session.run(statement)]
 
     def close(self) -> None:
-        self._driver.close()
+        """Close the driver now, or as soon as the last read is done that was left behind at its deadline."""
+        self._deadlines.close()
 
     def _session(self, access: str) -> neo4j.Session:
         """The bookmarks are shared, so that on a cluster, too, every session sees what the others wrote."""
@@ -195,27 +193,3 @@ def supported_version(agent: str, url: str) -> str:
             url, expected="Neo4j 5.26 or later", got=Shown(agent), remedy="Upgrade the server; 5.26 is the long-term release."
         )
     return version
-
-
-def _within(seconds: float, url: str, work: Callable[[], T]) -> T:
-    """The outcome of ``work`` on a thread of its own, which is left behind when it takes longer."""
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, name="kgrecall-read", daemon=True).start()
-    try:
-        return done.result(seconds)
-    except FutureTimeout as error:
-        if done.done():
-            raise
-        raise StoreTimeout(
-            url,
-            expected=f"an answer within {seconds:g} s",
-            got=Shown("none"),
-            remedy="Check the server and the network, or raise read_timeout of Neo4jConfig.",
-        ) from error
