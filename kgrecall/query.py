@@ -15,7 +15,7 @@ from kgrecall.errors import ConfigError, Shown, nearest
 Moment = int | str | datetime
 """A time: int64 milliseconds since 1970 UTC, ISO 8601, or a datetime; UTC where no zone is given."""
 _COLLECTIONS = ("history", "history_weights", "history_times", "friends", "exclude", "allow", "channels")
-_STARTS = ("user_id", "history", "text", "item_id", "attributes", "friends", "context")
+_STARTS = ("user_id", "history", "text", "taste", "item_id", "attributes", "friends", "context")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,9 @@ class Query:
         history: item ids, oldest first; replaces the stored history.
         history_weights: one positive weight per history item; 1 when not given.
         history_times: one time per history item: the history may then stand in any order, and ``Seen.days`` holds for it.
-        text: free text ("space adventure with robots").
+        text: free text that is searched for ("space adventure with robots"): what fits it best leads the answer.
+        taste: what a visitor says of their taste ("slow crime novels from the north"): the items whose texts come nearest stand
+            for a history, or before the one that is given, and the answer is what somebody would choose who chose them.
         item_id: "more like this" item.
         attributes: what is known of a visitor, by the names of user properties and relations, such as ``{"gender": "F",
             "age": 25, "LIVES_IN": "Norway"}``: users who share them vote. A known user without history has the graph's.
@@ -84,6 +86,7 @@ class Query:
     friends: Sequence[str] | None = None
     context: Mapping[str, object] | None = None
     plan: object | None = None
+    taste: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, (int, np.integer)) or self.k <= 0:

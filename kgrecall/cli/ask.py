@@ -21,6 +21,7 @@ Artifact = Annotated[Path, typer.Argument(help="Folder made by `kgrecall build`.
 User = Annotated[str | None, typer.Option("--user", "-u", help="A user of the graph.")]
 History = Annotated[list[str] | None, typer.Option("--history", help="Item ids, oldest first; repeat the option.")]
 Text = Annotated[str | None, typer.Option("--text", "-t", help="Free text.")]
+Taste = Annotated[str | None, typer.Option("--taste", help="What the visitor likes, in words.")]
 Like = Annotated[str | None, typer.Option("--like", help="More like this item id.")]
 Friend = Annotated[list[str] | None, typer.Option("--friend", help="A user whose choices vote; repeat the option.")]
 Attribute = Annotated[
@@ -41,6 +42,7 @@ def recall(
     user: User = None,
     history: History = None,
     text: Text = None,
+    taste: Taste = None,
     like: Like = None,
     friend: Friend = None,
     attribute: Attribute = None,
@@ -59,7 +61,7 @@ def recall(
     from kgrecall.recall.planning.plan import Plan
 
     steps = None if plan is None else Plan.load(plan)
-    fields = _fields(user, history, text, like, friend, attribute, context)
+    fields = _fields(user, history, text, taste, like, friend, attribute, context)
     engine = load_engine(artifact)
     found = engine.recall(_query(more, {"k": 10}, {**fields, "k": k, "filter": only, "plan": steps}))
     if json:
@@ -112,6 +114,7 @@ def explain(
     user: User = None,
     history: History = None,
     text: Text = None,
+    taste: Taste = None,
     like: Like = None,
     friend: Friend = None,
     attribute: Attribute = None,
@@ -127,7 +130,7 @@ def explain(
     from kgrecall.jobs.serve import load_engine
 
     engine = load_engine(artifact)
-    query = _query(more, {}, _fields(user, history, text, like, friend, attribute, context))
+    query = _query(more, {}, _fields(user, history, text, taste, like, friend, attribute, context))
     told = engine.explanation(query, item, limit=limit, counterfactuals=limit if counterfactual else 0, language=language)
     if json:
         print_json({**told.to_dict(), "contributions": engine.contributions(query, item)})
@@ -182,6 +185,7 @@ def _fields(
     user: str | None,
     history: list[str] | None,
     text: str | None,
+    taste: str | None,
     like: str | None,
     friend: list[str] | None,
     attribute: list[str] | None,
@@ -192,6 +196,7 @@ def _fields(
         "user_id": user,
         "history": history or None,
         "text": text,
+        "taste": taste,
         "item_id": like,
         "friends": friend or None,
         "attributes": _pairs("--attribute", attribute),

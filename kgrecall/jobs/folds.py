@@ -11,7 +11,7 @@ from kgrecall.evaluate.evaluator import evaluate
 from kgrecall.graph.split import Split, joined, new_pairs, split_by_time, split_by_user, split_random
 from kgrecall.recall.base import Channel
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.queries.requests import batch_of_users
+from kgrecall.recall.queries.batches import batch_of_users
 from kgrecall.types import BoolArray, IntArray, Interactions, PosArray
 
 Cut = Literal["moment", "user"]

@@ -27,7 +27,7 @@ from kgrecall.recall.channels.item_knn import ItemKnnChannel, ItemKnnConfig, bui
 from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.engine import RecallEngine
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.queries.requests import batch_of_users
+from kgrecall.recall.queries.batches import batch_of_users
 from kgrecall.types import IntArray, Interactions, PosArray, Progress, no_progress
 
 FUSED = "fused"

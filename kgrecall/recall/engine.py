@@ -25,10 +25,11 @@ from kgrecall.recall.panel import TEXT_CHANNEL, Panel
 from kgrecall.recall.planning.plan import Plan, parse_plan
 from kgrecall.recall.planning.planner import Planner
 from kgrecall.recall.queries.audience import Audience
+from kgrecall.recall.queries.batches import batch_of
 from kgrecall.recall.queries.eligible import Eligible
-from kgrecall.recall.queries.requests import Request, Resolver, batch_of
-from kgrecall.recall.queries.text_queries import EncodeText, encode_queries
+from kgrecall.recall.queries.requests import Request, Resolver
 from kgrecall.recall.queries.user_batches import UserBatches
+from kgrecall.recall.queries.words import EncodeText, Words
 from kgrecall.settings import Settings
 from kgrecall.types import BoolArray, Candidates, FloatArray, IntArray, Path, PosArray, Query
 
@@ -101,12 +102,13 @@ class RecallEngine:
         self._panel = Panel(channels, fusion, depth=self.config.depth, on_signal=on_signal, popularity=self.popularity)
         self.users, self.items = users, items
         self._histories = histories
-        self._encode_text = encode_text if TEXT_CHANNEL in self.channel_names else None
+        nearest = self._panel[TEXT_CHANNEL] if TEXT_CHANNEL in self.channel_names else None
+        self._words = Words(encode_text, nearest, len(items))
         self._answers = AnswerWriter(items, names.titles.get(naming.item))
         self._explainer = Explainer(self._panel, items, names, PathWriter(names, naming))
         self._eligible = Eligible(items, filters, hidden)
         audience = audience or Audience()
-        self._resolver = Resolver(users, items, histories, self.config.max_history, audience)
+        self._resolver = Resolver(users, items, histories, self.config.max_history, self._words, audience)
         self._user_batches = UserBatches(histories, audience, self.config.max_history)
         users_per_item = histories.popularity()
         self._popular = PopularOrder(self.popularity)
@@ -145,8 +147,8 @@ class RecallEngine:
     def recall_many(self, queries: Sequence[Query]) -> list[Candidates]:
         """The answers to many queries, in their order; faster than one by one. Raises as :meth:`recall`."""
         tier.answering(len(queries))
-        requests = [self._resolver.resolve(query) for query in queries]
-        texts = self._encoded(queries)
+        requests = self._resolver.resolve(queries)
+        texts = self._words.texts(queries)
         groups: dict[tuple[Any, ...], list[int]] = {}
         for i, query in enumerate(queries):
             names = self._panel.choose(query.channels, requests[i].signals)
@@ -270,19 +272,16 @@ class RecallEngine:
     def _about(self, query: Query, item_id: str) -> Question:
         """A batch of one that may return the item asked about, even a seen one."""
         item = self.items.position(item_id)
-        request = self._resolver.resolve(query)
+        (request,) = self._resolver.resolve([query])
         mask, _ = self._eligible.mask(query.allow, self._eligible.filter_of(query))
         if mask is not None and not mask[item]:
             mask = mask.copy()
             mask[item] = True
-        batch = batch_of([request], len(self.items), mask, self._encoded([query]))
+        batch = batch_of([request], len(self.items), mask, self._words.texts([query]))
         exclude = batch.exclude_pos[batch.exclude_pos != item]
         batch = replace(batch, exclude_pos=exclude, exclude_indptr=np.array([0, len(exclude)]))
         names = self._panel.choose(query.channels, request.signals)
-        return Question(batch, names, item, min(query.k, len(self.items)), query.item_id is not None)
-
-    def _encoded(self, queries: Sequence[Query]) -> FloatArray | None:
-        return encode_queries(self._encode_text, queries)
+        return Question(batch, names, item, min(query.k, len(self.items)), query.item_id is not None, request.taste)
 
     def _plain(
         self, requests: Sequence[Request], batch: QueryBatch, names: tuple[str, ...], notes: tuple[str, ...]

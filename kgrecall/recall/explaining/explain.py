@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +21,8 @@ from kgrecall.recall.explaining.common_phrases import common_phrases
 from kgrecall.recall.explaining.wording import ENGLISH, Wording
 from kgrecall.types import Node, Path, PosArray
 
+Start = Literal["choice", "item", "taste"]
+"""What a path begins with: something the user chose, the item of "more like this", or one that stands for a taste."""
 VISITOR = "you"
 """The id of the user node when the question came without a known user."""
 
@@ -61,17 +64,17 @@ class PathWriter:
         self.naming = naming
         self._names = names
 
-    def path(self, channel: str, evidence: Evidence, *, from_item: bool = False, wording: Wording = ENGLISH) -> Path:
+    def path(self, channel: str, evidence: Evidence, *, start: Start = "choice", wording: Wording = ENGLISH) -> Path:
         """The path of one piece of evidence.
 
         Args:
-            from_item: the question was "more like this item": the path starts at that item, not at a user.
+            start: a path that begins with no choice starts at an item, not at a user.
             wording: the language of the sentence.
         """
-        start = 1 if from_item and len(evidence.nodes) > 2 else 0
-        nodes = tuple(self._names.node(label, pos) for label, pos in evidence.nodes[start:])
-        sentence = _Sentence(self._names, self.naming, wording, evidence).written(from_item)
-        return Path(channel, nodes, evidence.relations[start:], evidence.share, sentence)
+        first = 1 if start != "choice" and len(evidence.nodes) > 2 else 0
+        nodes = tuple(self._names.node(label, pos) for label, pos in evidence.nodes[first:])
+        sentence = _Sentence(self._names, self.naming, wording, evidence, start).written()
+        return Path(channel, nodes, evidence.relations[first:], evidence.share, sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +85,25 @@ class _Sentence:
     naming: Naming
     wording: Wording
     evidence: Evidence
+    start: Start
 
-    def written(self, from_item: bool) -> str:
+    def written(self) -> str:
         wording, nodes = self.wording, self.evidence.nodes
         target, verb = self._quoted(nodes[-1]), wording.verb(self.naming.interaction)
         if len(nodes) == 2:
             return self._of_everybody(target)
         if self.evidence.relations[0] == FRIEND:
             return wording.friend.format(user=self.names.node(*nodes[1]), verb=verb, target=target)
-        template = wording.joined if from_item else wording.chose
-        return template.format(verb=verb, first=self._quoted(nodes[1]), link=self._link(verb), target=target)
+        templates = {"choice": wording.chose, "item": wording.joined, "taste": wording.near_taste}
+        return templates[self.start].format(verb=verb, first=self._quoted(nodes[1]), link=self._link(verb), target=target)
 
     def _link(self, verb: str) -> str:
         step, nodes = self.evidence.relations[1], self.evidence.nodes
         if len(nodes) == 4:
             label, pos = nodes[2]
             if label == self.naming.user:
-                return self.wording.like_user.format(user=self.names.node(label, pos), verb=verb)
+                template = self.wording.like_user if self.start == "choice" else self.wording.by_user
+                return template.format(user=self.names.node(label, pos), verb=verb)
             return self.wording.sharing(step, self._described(label, pos))
         if step == SIMILAR_TEXT:
             return self._similar()

@@ -12,7 +12,7 @@ from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.base import Evidence, QueryBatch
 from kgrecall.recall.channels.popularity import POPULAR
 from kgrecall.recall.explaining.attribution import owed_by
-from kgrecall.recall.explaining.explain import Names, PathWriter
+from kgrecall.recall.explaining.explain import Names, PathWriter, Start
 from kgrecall.recall.explaining.explanation import REST, TEXT, Attribution, Counterfactual, Explanation
 from kgrecall.recall.explaining.wording import wording_of
 from kgrecall.recall.panel import Panel
@@ -24,14 +24,22 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One item asked about: a batch of one that may return it, the channels asked, how many candidates were asked for, and
-    whether "more like this" was asked."""
+    """One item asked about: a batch of one that may return it, the channels asked, how many candidates were asked for, whether
+    "more like this" was asked, and the items of the history that stand for a taste."""
 
     batch: QueryBatch
     channels: tuple[str, ...]
     item_pos: int
     k: int
     from_item: bool
+    taste: PosArray
+
+    def start_of(self, evidence: Evidence, item_label: str) -> Start:
+        """What a path of such evidence begins with."""
+        if self.from_item:
+            return "item"
+        label, pos = evidence.nodes[1]
+        return "taste" if label == item_label and pos in self.taste else "choice"
 
 
 class Explainer:
@@ -65,7 +73,7 @@ class Explainer:
         ranked.sort(key=lambda entry: entry[:3])
         wording = wording_of(language)
         return [
-            self._writer.path(name, evidence, from_item=question.from_item, wording=wording)
+            self._writer.path(name, evidence, start=question.start_of(evidence, self._item_label), wording=wording)
             for *_, name, evidence in ranked[:limit]
         ]
 

@@ -20,8 +20,10 @@ class Wording:
     quote: str
     chose: str
     joined: str
+    near_taste: str
     also_chose: str
     like_user: str
+    by_user: str
     friend: str
     near: str
     similar: str
@@ -60,8 +62,10 @@ ENGLISH = Wording(
     quote="'{title}'",
     chose="You {verb} {first} — {link} — {target}",
     joined="{first} — {link} — {target}",
+    near_taste="Your taste is near {first} — {link} — {target}",
     also_chose="people who {verb} it also {verb}",
     like_user="so did user {user}, who also {verb}",
+    by_user="user {user} {verb} it and also {verb}",
     friend="Your friend {user} {verb} {target}",
     near="close to the same taste",
     similar="similar description",
@@ -106,8 +110,10 @@ CHINESE = Wording(
     quote="《{title}》",
     chose="您{verb}{first}——{link}——{target}",
     joined="{first}——{link}——{target}",
+    near_taste="您的口味接近{first}——{link}——{target}",
     also_chose="{verb}它的人也{verb}",
     like_user="用户 {user} 也{verb}它，还{verb}",
+    by_user="用户 {user} {verb}它，还{verb}",
     friend="您的朋友 {user} {verb}{target}",
     near="口味相近",
     similar="简介相似",

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from kgrecall.errors import ShapeError, UnknownId
-from kgrecall.graph.adjacency import MISSING_TIME
+from kgrecall.errors import UnknownId
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.query import Seen
-from kgrecall.recall.base import QueryBatch, Ragged, Signal
+from kgrecall.recall.base import Signal
 from kgrecall.recall.channels.popularity import MS_PER_DAY
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.queries.audience import Audience
 from kgrecall.recall.queries.eligible import item_positions
-from kgrecall.recall.queries.starts import given_history, led_by, pooled
-from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray, Query
+from kgrecall.recall.queries.starts import after, given_history, led_by, pooled
+from kgrecall.recall.queries.words import Taste, Words
+from kgrecall.types import FloatArray, IntArray, PosArray, Query
 
 _NO_ITEMS = np.zeros(0, np.int32)
 _NO_WEIGHTS = np.zeros(0, np.float32)
@@ -30,7 +29,8 @@ class Request:
 
     ``user_pos`` is -1 unless the stored user itself is asked about; ``history`` is what channels start from, ``times`` when it
     was, where that is known; ``exclude`` are distinct items never returned; ``known`` says that the history is a stored user's.
-    ``friends``, ``traits`` and ``moment`` are those of :class:`~kgrecall.recall.base.QueryBatch`.
+    ``friends``, ``traits`` and ``moment`` are those of :class:`~kgrecall.recall.base.QueryBatch`; ``taste`` are items of the
+    history that were not chosen but stand for a taste.
     """
 
     query: Query
@@ -44,6 +44,7 @@ class Request:
     traits: PosArray
     moment: PosArray
     times: IntArray | None = None
+    taste: PosArray = field(default_factory=lambda: _NO_ITEMS)
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -61,26 +62,39 @@ class Resolver:
         users, items: the vocabularies of the graph.
         histories: the stored history of each user.
         max_history: only the newest items of a longer history are used; all of it counts as seen.
+        words: reads what is said of a taste.
         audience: what attributes, contexts and kinds of events mean; queries with them are refused where it does not know.
     """
 
     def __init__(
-        self, users: Vocabulary, items: Vocabulary, histories: Histories, max_history: int, audience: Audience | None = None
+        self,
+        users: Vocabulary,
+        items: Vocabulary,
+        histories: Histories,
+        max_history: int,
+        words: Words,
+        audience: Audience | None = None,
     ) -> None:
+        self._words = words
         self._users, self._items, self._histories, self._max_history = users, items, histories, max_history
         self._audience = audience or Audience()
 
-    def resolve(self, query: Query) -> Request:
-        """Positions for one query.
+    def resolve(self, queries: Sequence[Query]) -> list[Request]:
+        """Positions for each query.
 
-        A history in the call replaces the stored one; without any, the friends' histories are the start. ``item_id`` leads,
-        and a history beside it weighs less. Unknown history, friends, excluded and allowed ids are skipped with a note.
+        A history in the call replaces the stored one; without any, the friends' histories are the start. Items that stand for a
+        taste come before it. ``item_id`` leads, and a history beside it weighs less. Unknown history, friends, excluded and
+        allowed ids are skipped with a note.
 
         Raises:
             UnknownId: the user is not in the graph and nothing else was given, or the item is not in the graph.
             ConfigError: an attribute, context or relation that the graph does not have.
             Unsupported: the engine was made without what the query needs.
         """
+        tastes = self._words.tastes(queries)
+        return [self._resolved(query, taste) for query, taste in zip(queries, tastes, strict=True)]
+
+    def _resolved(self, query: Query, taste: Taste | None) -> Request:
         if query.user_id is not None and _asks_for_nobody_else(query) and query.user_id in self._users:
             return self._of_user(query, self._users.position(query.user_id))
         notes: list[str] = []
@@ -90,12 +104,15 @@ class Resolver:
         pooled_start = not len(own) and len(friends) > 0
         items, weights = pooled(self._histories, friends) if pooled_start else (own, weights)
         excluded = [self._seen(query, user_pos, own, times), item_positions(self._items, query.exclude, "excluded", notes)]
-        stored = query.history is None and query.item_id is None and user_pos >= 0 and not pooled_start
+        stored = query.history is None and query.item_id is None and user_pos >= 0 and not pooled_start and taste is None
+        if taste is not None:
+            items, weights = after(taste.items, taste.weights, items, weights)
+            notes.append(self._read_as(taste))
         if query.item_id is not None:
             item = self._items_position(query.item_id)
             items, weights = led_by(item, items, weights)
             excluded.append(items[-1:])
-        if pooled_start or query.item_id is not None:
+        if pooled_start or query.item_id is not None or taste is not None:
             times = None
         items, weights, times = self._newest(items, weights, times, notes)
         return Request(
@@ -110,6 +127,7 @@ class Resolver:
             moment=self._audience.moment_of(query, notes),
             notes=tuple(notes),
             times=times,
+            taste=_NO_ITEMS if taste is None else np.setdiff1d(taste.items, own),
         )
 
     def _of_user(self, query: Query, user_pos: int) -> Request:
@@ -135,7 +153,7 @@ class Resolver:
             return -1
         if query.user_id in self._users:
             return self._users.position(query.user_id)
-        others = (query.history, query.text, query.item_id, query.attributes, query.friends)
+        others = (query.history, query.text, query.taste, query.item_id, query.attributes, query.friends)
         if all(other is None for other in others):
             try:
                 return self._users.position(query.user_id)
@@ -179,6 +197,12 @@ class Resolver:
         since = (int(times.max(initial=0)) if now is None else now) - round(seen.days * MS_PER_DAY)
         return own[times >= since]
 
+    def _read_as(self, taste: Taste) -> str:
+        if not len(taste.items):
+            return "No item has a text near the taste: the answer rests on what else the call says."
+        nearest = ", ".join(map(repr, self._items.ids_at(taste.items[::-1])))
+        return f"The taste was read as a liking for {nearest}: items chosen for their texts, not by the visitor."
+
     def _items_position(self, item_id: str) -> int:
         try:
             return self._items.position(item_id)
@@ -191,92 +215,10 @@ def _asks_for_nobody_else(query: Query) -> bool:
     return (
         query.history is None
         and query.item_id is None
+        and query.taste is None
         and query.attributes is None
         and query.friends is None
         and query.context is None
         and query.exclude_seen is True
         and not query.exclude
     )
-
-
-def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None, text: FloatArray | None) -> QueryBatch:
-    """The requests as one batch; ``text`` float32 (q, dim) with zero rows, or None."""
-    alike = any(r.query.item_id is not None for r in requests)
-    signals = any(r.signals for r in requests)
-    return QueryBatch(
-        num_items=num_items,
-        user_pos=np.array([r.user_pos for r in requests], np.int64),
-        history_indptr=_indptr([len(r.history) for r in requests]),
-        history_pos=_joined([r.history for r in requests]),
-        history_weight=np.concatenate([r.weights for r in requests]) if len(requests) != 1 else requests[0].weights,
-        exclude_indptr=_indptr([len(r.exclude) for r in requests]),
-        exclude_pos=_joined([r.exclude for r in requests]),
-        mask=mask,
-        text=text,
-        words=tuple(r.query.text or "" for r in requests) if any(r.query.text for r in requests) else None,
-        friends=_ragged([r.friends for r in requests]) if signals else None,
-        traits=_ragged([r.traits for r in requests]) if signals else None,
-        moment=_ragged([r.moment for r in requests]) if signals else None,
-        alike=np.array([r.query.item_id is not None for r in requests], np.bool_) if alike else None,
-        history_time=_times(requests),
-    )
-
-
-def batch_of_users(user_pos: np.ndarray[tuple[int], np.dtype[np.int64]], histories: Histories, max_history: int) -> QueryBatch:
-    """Known users with their stored histories, all of which counts as seen.
-
-    Raises:
-        ShapeError: a position is not one of a user.
-    """
-    outside = user_pos[(user_pos < 0) | (user_pos >= histories.num_users)]
-    if len(outside):
-        raise ShapeError(
-            "user_pos",
-            expected=f"numbers from 0 to {histories.num_users - 1}",
-            got=int(outside[0]),
-            remedy="Use positions of the users' vocabulary.",
-        )
-    rows = [histories.row(int(user)) for user in user_pos]
-    seen = [np.sort(items) for items, _ in rows]
-    return QueryBatch(
-        num_items=histories.num_items,
-        user_pos=user_pos,
-        history_indptr=_indptr([min(len(items), max_history) for items, _ in rows]),
-        history_pos=_joined([items[-max_history:] for items, _ in rows]),
-        history_weight=np.concatenate([weights[-max_history:] for _, weights in rows]) if rows else _NO_WEIGHTS,
-        exclude_indptr=_indptr([len(items) for items in seen]),
-        exclude_pos=_joined(seen),
-        history_time=_stored_times(user_pos, histories, max_history),
-    )
-
-
-def _stored_times(user_pos: IntArray, histories: Histories, max_history: int) -> IntArray | None:
-    if histories.time is None:
-        return None
-    rows = (histories.indptr[user_pos], histories.indptr[user_pos + 1])
-    parts = [histories.time[max(start, stop - max_history) : stop] for start, stop in zip(*rows, strict=True)]
-    return np.concatenate([np.zeros(0, np.int64), *parts])
-
-
-def _times(requests: Sequence[Request]) -> IntArray | None:
-    """When the histories were, end to end; None where no request knows."""
-    if len(requests) == 1:
-        return requests[0].times
-    if all(r.times is None for r in requests):
-        return None
-    parts = [np.full(len(r.history), MISSING_TIME) if r.times is None else r.times for r in requests]
-    return np.concatenate([np.zeros(0, np.int64), *parts])
-
-
-def _ragged(rows: Sequence[PosArray]) -> Ragged | None:
-    return Ragged.of(rows) if any(len(row) for row in rows) else None
-
-
-def _indptr(lengths: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.array([0, *accumulate(lengths)], np.int64)
-
-
-def _joined(parts: Sequence[PosArray]) -> PosArray:
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate(parts) if parts else _NO_ITEMS

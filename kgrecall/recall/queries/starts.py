@@ -51,6 +51,12 @@ def led_by(item: int, history: PosArray, weights: FloatArray) -> tuple[PosArray,
     return np.append(history, item).astype(np.int32), np.append(beside, 1).astype(np.float32)
 
 
+def after(first: PosArray, first_weights: FloatArray, then: PosArray, weights: FloatArray) -> tuple[PosArray, FloatArray]:
+    """One start after another; an item of both stands in the later place, weights added up."""
+    positions, _, summed = _merged(np.concatenate([first, then]), np.concatenate([first_weights, weights]))
+    return positions, summed
+
+
 def _merged(positions: IntArray | PosArray, weights: FloatArray) -> tuple[PosArray, IntArray, FloatArray]:
     """Distinct positions in the order of their last occurrence, where that is, and their weights added up."""
     n = len(positions)

@@ -10,7 +10,7 @@ import numpy as np
 from kgrecall.recall.base import QueryBatch, Ragged, Signal
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.queries.audience import Audience
-from kgrecall.recall.queries.requests import batch_of_users
+from kgrecall.recall.queries.batches import batch_of_users
 from kgrecall.types import BoolArray, IntArray
 
 _BLOCK = 256

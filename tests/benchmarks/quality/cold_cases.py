@@ -82,7 +82,7 @@ class Cases:
         texts = self._snapshot.texts(self._snapshot.schema.item_label)
         said = {user: " ".join(texts[life[0]].split()[:WORDS]) for user, life in firsts.items()}
         if any(said.values()):
-            asked = {user: {"text": text, "exclude": self._ids(firsts[user][:1])} for user, text in said.items() if text}
+            asked = {user: {"taste": text, "exclude": self._ids(firsts[user][:1])} for user, text in said.items() if text}
             yield self._new_users("new user, one sentence", asked, {user: life[:1] for user, life in firsts.items()})
 
     def _new_items(self) -> Iterator[Case]:
@@ -140,7 +140,7 @@ class Cases:
     def _ask(
         self, asked: Mapping[int, dict[str, object]], channels: tuple[str, ...] | None, users: IntArray, k: int
     ) -> PosArray:
-        extra = {} if channels != ("popularity",) else {"text": None}
+        extra = {} if channels != ("popularity",) else {"taste": None}
         queries = [self._query({**asked[int(user)], **extra}, channels, k) for user in users]
         found = np.full((len(users), k), -1, np.int32)
         for i, answer in enumerate(self._engine.recall_many(queries)):
@@ -150,7 +150,7 @@ class Cases:
 
     def _query(self, values: dict[str, object], channels: tuple[str, ...] | None, k: int) -> Query:
         given = {name: value for name, value in values.items() if value is not None}
-        if not any(name in given for name in ("history", "text", "attributes", "friends")):
+        if not any(name in given for name in ("history", "taste", "attributes", "friends")):
             given["history"] = []
         return Query(k=k, channels=channels, **given)  # type: ignore[arg-type]
 

@@ -144,6 +144,8 @@ def test_recall_and_explain(shop_build: BuildReport) -> None:
     assert "owed to: " in told
     assert "如果没有您对《" in told
     assert len(json.loads(run("recall", shop_build.out, "--history", "i001", "--json"))["candidates"]) == 10
+    said = json.loads(run("recall", shop_build.out, "--taste", "waterproof tent", "--json"))
+    assert (said["served"], "liking for" in said["notes"][0]) == ("warm", True)
 
 
 def test_recall_for_a_visitor_with_a_plan(shop_build: BuildReport, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_path_carries_nodes_relations_and_weight(writer: PathWriter) -> None:
 
 
 def test_more_like_this_starts_at_the_item(writer: PathWriter) -> None:
-    path = writer.path("attributes", walk(("User", -1), "WATCHED", ALIEN, "sequel", ALIENS), from_item=True)
+    path = writer.path("attributes", walk(("User", -1), "WATCHED", ALIEN, "sequel", ALIENS), start="item")
     assert [node.id for node in path.nodes] == ["alien", "aliens"]
     assert path.relations == ("sequel",)
     assert path.sentence == "'Alien' — sequel — 'Aliens'"

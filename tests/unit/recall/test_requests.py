@@ -7,7 +7,9 @@ import numpy as np
 from kgrecall.graph.adjacency import MISSING_TIME
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.histories import Histories
-from kgrecall.recall.queries.requests import Resolver, batch_of, batch_of_users
+from kgrecall.recall.queries.batches import batch_of, batch_of_users
+from kgrecall.recall.queries.requests import Resolver
+from kgrecall.recall.queries.words import Words
 from kgrecall.recall.variations import repeated, without_items
 from kgrecall.types import Interactions, Query
 
@@ -17,8 +19,8 @@ USERS, ITEMS = Vocabulary.of(["u0", "u1", "u2"]), Vocabulary.of([f"i{i}" for i i
 
 
 def times_of(*queries: Query, max_history: int = 2) -> list[int] | None:
-    resolver = Resolver(USERS, ITEMS, HISTORIES, max_history)
-    batch = batch_of([resolver.resolve(query) for query in queries], 5, None, None)
+    resolver = Resolver(USERS, ITEMS, HISTORIES, max_history, Words(None, None, 5))
+    batch = batch_of(resolver.resolve(queries), 5, None, None)
     return None if batch.history_time is None else batch.history_time.tolist()
 
 
