@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.types import Embeddings, FloatArray, IntArray, Interactions, no_progress
 from tests.benchmarks.quality.options import names_in
 from tests.benchmarks.quality.tasks import SETS, Task, load
+from tests.benchmarks.quality.tower_contrast import train_contrasted
 from tests.benchmarks.quality.tower_tried import TRIED, score_by_interests
 from tests.benchmarks.record import Cost, measure, record
 
@@ -57,12 +59,13 @@ def _shuffled(snapshot: GraphSnapshot) -> GraphSnapshot:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """``graph``: what becomes of the graph; ``text``: whether texts are read; ``config``: of the model; None: as in a build;
-    ``interests``: vectors that a user is given when asked."""
+    ``interests``: vectors that a user is given when asked; ``contrast``: weight of telling views of an item apart."""
 
     graph: Callable[[GraphSnapshot], GraphSnapshot] = _same
     text: bool = True
     config: ModelConfig | None = None
     interests: int = 1
+    contrast: float = 0.0
 
 
 FULL = "graph + text + ids"
@@ -78,6 +81,8 @@ CHANGES: Mapping[str, Variant] = {
     FULL: Variant(),
     **{name: Variant(config=config) for name, config in TRIED.items()},
     "2 interests of each user": Variant(interests=2),
+    "contrast of text and choices, 0.01": Variant(contrast=0.01),
+    "contrast of text and choices, 0.1": Variant(contrast=0.1),
 }
 """One change of the whole model each."""
 
@@ -101,7 +106,7 @@ def main() -> None:
     texts, found = _texts(snapshot), {}
     variants = CHANGES if options.changes else VARIANTS
     for name in names_in(options.only, variants, "--only") or variants:
-        if texts is None and name in {"without graph", "without text", "no text sets"}:
+        if texts is None and (variants[name].contrast or name in {"without graph", "without text", "no text sets"}):
             continue  # the same as "ids alone" and as the whole
         found[name] = run_variant(snapshot, split, variants[name], texts, range(options.seeds))
         print(_line(name, found[name], split.asked), flush=True)
@@ -117,6 +122,7 @@ def run_variant(
     found, config = Found(), variant.config or ModelConfig()
     graph = variant.graph(snapshot)
     knowledge, label = item_knowledge(graph), graph.schema.item_label
+    fit = partial(train_contrasted, weight=variant.contrast) if variant.contrast else train
     for seed in seeds:
         inner = split_random(split.train, valid=0, test=HELD_OUT, seed=seed)
 
@@ -124,8 +130,8 @@ def run_variant(
             return ModelInputs(events, knowledge, texts if variant.text else None, label)
 
         with measure() as cost:
-            epochs = train(inputs(inner.train), config, valid=inner.test, seed=seed).best_epoch
-            model = train(inputs(split.train), config.model_copy(update={"epochs": epochs}), seed=seed)
+            epochs = fit(inputs(inner.train), config, valid=inner.test, seed=seed).best_epoch
+            model = fit(inputs(split.train), config.model_copy(update={"epochs": epochs}), seed=seed)
         found.epochs.append(epochs)
         found.cost = cost
         for asked in split.asked:

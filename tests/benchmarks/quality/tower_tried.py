@@ -34,6 +34,7 @@ TRIED: Mapping[str, ModelConfig] = {
     "negatives uniform": _model(negative_power=0.0),
     "negatives by degree": _model(negative_power=1.0),
     "200 negatives": _model(num_negatives=200),
+    "all items as negatives": _model(num_negatives=1_000_000),
     "temperature 0.08": _model(temperature=0.08),
     "temperature 0.25": _model(temperature=0.25),
     "no mass for none": _model(none_share=0.0),

@@ -1,9 +1,12 @@
 """Variants of the model are recorded question by question, with how far the whole is above each."""
 
 import numpy as np
+import pytest
+import torch
 
 from kgrecall.jobs.gate_split import WARM
 from tests.benchmarks.quality.tower import FULL, Found, record_all, table
+from tests.benchmarks.quality.tower_contrast import info_nce
 from tests.benchmarks.quality.tower_tried import score_by_interests
 from tests.benchmarks.record import read_figures
 
@@ -42,3 +45,10 @@ def test_a_user_of_two_interests_is_asked_for_each_of_them():
     assert not none.any()
     (one,) = score_by_interests([np.array([0, 1, 2])], inputs, np.eye(2, dtype=np.float32), 1)
     np.testing.assert_allclose(one, [1.9 / np.hypot(1.9, 1.1), 1.1 / np.hypot(1.9, 1.1)], atol=1e-6)
+
+
+def test_views_of_one_item_are_told_from_those_of_others():
+    views, apart = torch.eye(4), torch.roll(torch.eye(4), 1, 0)
+    assert float(info_nce(views, 3 * views, 0.1)) == pytest.approx(float(np.log1p(3 * np.exp(-10))), abs=1e-6)
+    assert float(info_nce(views, apart, 0.1)) == pytest.approx(10 + float(np.log1p(3 * np.exp(-10))), abs=1e-4)
+    assert float(info_nce(torch.ones(4, 2), torch.ones(4, 2), 0.1)) == pytest.approx(float(np.log(4)))
