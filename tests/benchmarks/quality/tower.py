@@ -81,8 +81,8 @@ CHANGES: Mapping[str, Variant] = {
     FULL: Variant(),
     **{name: Variant(config=config) for name, config in TRIED.items()},
     "2 interests of each user": Variant(interests=2),
-    "contrast of text and choices, 0.01": Variant(contrast=0.01),
-    "contrast of text and choices, 0.1": Variant(contrast=0.1),
+    "contrast of text and choices 0.01": Variant(contrast=0.01),
+    "contrast of text and choices 0.1": Variant(contrast=0.1),
 }
 """One change of the whole model each."""
 
