@@ -12,6 +12,7 @@ from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.encoders import open_encoder
 from kgrecall.jobs.folds import timed
+from kgrecall.types import Interactions
 
 Probe = Callable[[GraphSnapshot, BuildConfig], None]
 """``probe(snapshot, config)`` builds something that is thrown away."""
@@ -43,7 +44,14 @@ class BuildPlan:
 
 
 def plan_within(
-    snapshot: GraphSnapshot, config: BuildConfig, probe: Probe, *, budget: float, seed: int, device: str = "cpu"
+    snapshot: GraphSnapshot,
+    config: BuildConfig,
+    probe: Probe,
+    *,
+    budget: float,
+    seed: int,
+    device: str = "cpu",
+    valid: Interactions | None = None,
 ) -> BuildPlan:
     """Choose the channels and how many settings are tried so that the whole build takes about ``budget`` wall seconds.
 
@@ -51,7 +59,7 @@ def plan_within(
     Channels are admitted in the order of their cost while time is left. ``item_knn`` and ``popularity`` always are. Unless
     channels are named, ``attention`` is tried beside the usual ones.
     """
-    run = _Planning(snapshot, config, probe, budget, seed)
+    run = _Planning(snapshot, config, probe, budget, seed, valid)
     names = config.affordable(len(snapshot.items))[0]
     if "channels" not in config.model_fields_set:
         names = (*names, *(name for name in _TRIED_TOO if name not in names))
@@ -64,9 +72,17 @@ def plan_within(
 class _Planning:
     """The clock, what was measured, and what was said."""
 
-    def __init__(self, snapshot: GraphSnapshot, config: BuildConfig, probe: Probe, budget: float, seed: int) -> None:
+    def __init__(
+        self,
+        snapshot: GraphSnapshot,
+        config: BuildConfig,
+        probe: Probe,
+        budget: float,
+        seed: int,
+        valid: Interactions | None,
+    ) -> None:
         self._started, self._budget, self._probe, self._config = time.perf_counter(), budget, probe, config
-        self._part, self._scale, self._folds = _sample(snapshot, config, seed)
+        self._part, self._scale, self._folds = _sample(snapshot, config, seed, valid)
         self._snapshot, self._timed = snapshot, timed(snapshot.interactions())
         self._costs: dict[str, float] = {}
         self._essential = 0.0
@@ -134,7 +150,9 @@ class _Planning:
         return (time.perf_counter() - started) * len(texts) / min(len(texts), _SAMPLE_TEXTS)
 
 
-def _sample(snapshot: GraphSnapshot, config: BuildConfig, seed: int) -> tuple[GraphSnapshot, float, float]:
+def _sample(
+    snapshot: GraphSnapshot, config: BuildConfig, seed: int, valid: Interactions | None
+) -> tuple[GraphSnapshot, float, float]:
     """The graph with the events of some users, how many times longer the whole takes, and how many times more often a model of
     the whole is built."""
     events = snapshot.interactions()
@@ -142,7 +160,7 @@ def _sample(snapshot: GraphSnapshot, config: BuildConfig, seed: int) -> tuple[Gr
     size = min(len(users), max(_LEAST_USERS, round(_SHARE * len(users))))
     drawn = np.random.default_rng(seed).choice(users, size, replace=False)
     part = events.take(np.isin(events.user_pos, drawn))
-    runs = [1 + len(config.carve(some, seed).folds) for some in (events, part)]
+    runs = [1 + len(config.carve(some, seed, kept).folds) for some, kept in ((events, valid), (part, None))]
     folds = runs[0] / runs[1]
     return snapshot.with_interactions(part), len(events) / len(part) * folds, folds
 

@@ -75,10 +75,13 @@ def build_snapshot(
     device: str = "cpu",
     cache: Path | None = None,
     progress: Progress = no_progress,
+    valid: Interactions | None = None,
 ) -> BuildReport:
     """Build an engine from a snapshot, such as one that was cut to what training may see.
 
     Args:
+        valid: events beside those of the snapshot, of the same users and items, that are for validation alone: settings and
+            fusion are chosen on them first. The engine does not know them.
         out: the artifact folder; the new build replaces the old one at the end, or not at all.
         device: where the encoder and the model compute: ``cpu``, ``cuda``, ...
         cache: folder of encoded texts; None: below the user's cache folder.
@@ -86,9 +89,10 @@ def build_snapshot(
     Raises:
         ConfigError: impossible settings, no interactions, or ``out`` cannot be written.
         BudgetExceeded: ``ease`` was asked for by name, and the catalogue is too large for its memory.
+        ShapeError: ``valid`` is of other users or items.
     """
     with ArtifactWriter(out) as writer:
-        return _run(snapshot, config or BuildConfig(), seed, device, cache, progress, writer)
+        return _run(snapshot, config or BuildConfig(), seed, device, cache, progress, writer, valid)
 
 
 def _run(
@@ -99,6 +103,7 @@ def _run(
     cache: Path | None,
     progress: Progress,
     writer: ArtifactWriter,
+    valid: Interactions | None = None,
 ) -> BuildReport:
     """Plan first, where time is limited."""
     notes: tuple[str, ...] = ()
@@ -108,9 +113,9 @@ def _run(
             with tempfile.TemporaryDirectory() as folder, ArtifactWriter(Path(folder, "probe")) as scratch:
                 _Build(part, tried, seed, device, cache, progress).run(scratch)
 
-        plan = plan_within(snapshot, config, probe, budget=config.budget_seconds, seed=seed, device=device)
+        plan = plan_within(snapshot, config, probe, budget=config.budget_seconds, seed=seed, device=device, valid=valid)
         config, notes = plan.config, plan.notes
-    return _Build(snapshot, config, seed, device, cache, progress, notes).run(writer)
+    return _Build(snapshot, config, seed, device, cache, progress, notes, valid).run(writer)
 
 
 class _Build:
@@ -125,6 +130,7 @@ class _Build:
         cache: Path | None,
         progress: Progress,
         notes: tuple[str, ...] = (),
+        valid: Interactions | None = None,
     ) -> None:
         self.snapshot, self.config, self.seed, self.device = snapshot, config, seed, device
         self.cache = cache or cache_folder() / "texts"
@@ -141,7 +147,7 @@ class _Build:
         checked_weights(snapshot, config.pagerank.relation_weights)
         self.channels, left_out = config.affordable(len(snapshot.items))
         self.notes = (*notes, *left_out)
-        self.validation = config.carve(self.events, seed)
+        self.validation = config.carve(self.events, seed, valid)
 
     def run(self, writer: ArtifactWriter) -> BuildReport:
         config = self.config

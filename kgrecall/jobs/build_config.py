@@ -145,8 +145,8 @@ class BuildConfig(Settings):
         """
         return cls(budget_seconds=seconds, **settings)
 
-    def carve(self, events: Interactions, seed: int) -> Validation:
-        """The folds on which such a build chooses."""
+    def carve(self, events: Interactions, seed: int, kept: Interactions | None = None) -> Validation:
+        """The folds on which such a build chooses; ``kept``: events beside the others that are for validation alone."""
         return Validation.carve(
             events,
             self.validation,
@@ -154,6 +154,7 @@ class BuildConfig(Settings):
             cut=self.validation_cut,
             new_items=self.new_items,
             visitors=self.visitors,
+            kept=kept,
         )
 
     def affordable(self, num_items: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

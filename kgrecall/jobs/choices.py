@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from kgrecall.jobs.folds import Cut, Fold, cut_fold, timed
+from kgrecall.jobs.folds import Cut, Fold, cut_fold, kept_fold, timed
 from kgrecall.recall.base import Channel
 from kgrecall.types import Interactions
 
@@ -24,6 +24,8 @@ _Setting = TypeVar("_Setting")
 @dataclass(frozen=True)
 class Validation:
     """Folds with a rolling origin: the newest one first, earlier ones only while fewer than 2,000 users are asked.
+
+    Events that are kept for validation from the start make a fold before all others: what came next there, beside everything.
 
     Few users make a noisy judge: on 70 users a lucky setting wins as often as a good one. Each fold costs a training run, and
     where data is small enough to need several, a run is short. Settings are chosen on the newest folds alone, until 500 users
@@ -42,12 +44,19 @@ class Validation:
         cut: Cut = "moment",
         new_items: float = 0.0,
         visitors: float = 0.0,
+        kept: Interactions | None = None,
     ) -> Validation:
         """Cut ``share`` of the events off the end for each fold (a random share where events have no times), and take a share
-        of the items for new ones and a share of the users for visitors, others in each fold."""
+        of the items for new ones and a share of the users for visitors, others in each fold.
+
+        Args:
+            kept: events beside ``interactions``. Their fold has neither practised new items nor visitors, so that one is cut
+                in any case.
+        """
+        first = None if kept is None else kept_fold(interactions, kept, seed)
         folds: list[Fold] = []
         rest = interactions
-        while len(folds) < _MOST_FOLDS and sum(len(fold.users) for fold in folds) < _ENOUGH_USERS:
+        while not folds or ((first is not None) + len(folds) < _MOST_FOLDS and _asked([first, *folds]) < _ENOUGH_USERS):
             found = cut_fold(
                 rest,
                 share * len(interactions) / len(rest),
@@ -60,7 +69,7 @@ class Validation:
                 break
             folds.append(found[0])
             rest = found[1] if timed(interactions) else interactions
-        return cls(tuple(folds))
+        return cls(tuple(folds) if first is None else (first, *folds))
 
     @property
     def judges(self) -> tuple[Fold, ...]:
@@ -74,7 +83,7 @@ class Validation:
 
     @property
     def num_users(self) -> int:
-        return sum(len(fold.users) for fold in self.folds)
+        return _asked(self.folds)
 
     def choose(self, settings: Sequence[_Setting], make: Callable[[Interactions, _Setting], Channel]) -> _Setting:
         """The setting whose channel, made from the training events of each judging fold, has the best NDCG@20 over all users;
@@ -86,3 +95,8 @@ class Validation:
     def value(self, setting: _Setting, make: Callable[[Interactions, _Setting], Channel]) -> float:
         """The sum over all users of the NDCG@20 of a channel, made from the training events of each judging fold."""
         return sum(len(fold.users) * fold.ndcg(make(fold.train, setting)) for fold in self.judges)
+
+
+def _asked(folds: Sequence[Fold | None]) -> int:
+    """Users of some folds."""
+    return sum(len(fold.users) for fold in folds if fold is not None)

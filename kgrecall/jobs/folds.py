@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from kgrecall.errors import ShapeError, Shown
 from kgrecall.evaluate.evaluator import evaluate
 from kgrecall.graph.split import Split, joined, new_pairs, split_by_time, split_by_user, split_random
 from kgrecall.recall.base import Channel
@@ -121,6 +122,28 @@ def cut_fold(
     had_new = np.concatenate([held_out.user_pos[~known[held_out.item_pos]], met.user_pos])
     curious = a_few(np.intersect1d(train.user_pos, had_new), seed=seed, most=_MOST_CURIOUS)
     return Fold.of(train, held_out, users, curious, told, new_pairs(met, held_out)), split.train
+
+
+def kept_fold(events: Interactions, kept: Interactions, seed: int) -> Fold | None:
+    """Everything to be told from events that were kept apart from it; None when that asks nobody.
+
+    Raises:
+        ShapeError: ``kept`` is of other users or items.
+    """
+    if (kept.num_users, kept.num_items) != (events.num_users, events.num_items):
+        raise ShapeError(
+            "valid",
+            expected=f"events of {events.num_users} users and {events.num_items} items",
+            got=Shown(f"{kept.num_users} and {kept.num_items}"),
+            remedy="Take both from one snapshot.",
+        )
+    held_out = new_pairs(kept, events)
+    known = (np.bincount(events.item_pos, minlength=events.num_items) > 0)[held_out.item_pos]
+    users = a_few(np.intersect1d(events.user_pos, held_out.user_pos[known]), seed=seed, most=_MOST_USERS)
+    if not len(users):
+        return None
+    curious = a_few(np.intersect1d(events.user_pos, held_out.user_pos[~known]), seed=seed, most=_MOST_CURIOUS)
+    return Fold.of(events, held_out, users, curious)
 
 
 def _told(events: Interactions, share: float, seed: int) -> Interactions:

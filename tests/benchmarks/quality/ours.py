@@ -30,7 +30,8 @@ class Builder:
         self._engines: list[tuple[Problem, int, RecallEngine, int]] = []
 
     def system(self, name: str, channel: str | None = None) -> System:
-        """The fused engine, or one channel of it. Its settings are chosen by ``build`` itself, inside of train."""
+        """The fused engine, or one channel of it. Its settings are chosen by ``build`` itself, on the
+        events that are kept for that, or inside of train."""
 
         def fit(problem: Problem, params: Params, seed: int) -> Fitted:
             known = self._find(problem, seed)
@@ -54,7 +55,7 @@ class Builder:
         config = self._config or BuildConfig(validation_cut="user" if problem.by_user else "moment")
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "built")
-            print(build_snapshot(problem.snapshot, config, out=out, seed=seed))
+            print(build_snapshot(problem.snapshot, config, out=out, seed=seed, valid=problem.valid))
             size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
             engine = load_engine(out)  # what is mapped stays readable after the folder is gone
         self._engines.append((problem, seed, engine, size))

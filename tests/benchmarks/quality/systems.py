@@ -23,13 +23,15 @@ class Problem:
 
     ``train``: the events to learn from. ``exclude``: the events whose items are never shown to their user (train, and
     validation when test is measured). ``snapshot``: the graph, cut to ``train``. ``by_user``: what is asked is the end of each
-    history, whenever that was; a system may choose its settings on a part cut in the same way.
+    history, whenever that was; a system may choose its settings on a part cut in the same way. ``valid``: events beside
+    ``train`` on which settings may be chosen, where there are any.
     """
 
     train: Interactions
     exclude: Interactions
     snapshot: GraphSnapshot
     by_user: bool = False
+    valid: Interactions | None = None
 
 
 @dataclass(frozen=True, slots=True)

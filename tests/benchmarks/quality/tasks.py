@@ -80,7 +80,8 @@ class Task:
         """Learn from train (and validation, where the set allows it), to be measured on test."""
         known = joined(self.split.train, self.split.valid)
         train = known if self.learn_valid else self.split.train
-        return Problem(train, known, self.snapshot.with_interactions(train), self.by_user)
+        apart = None if self.learn_valid else self.split.valid
+        return Problem(train, known, self.snapshot.with_interactions(train), self.by_user, apart)
 
 
 def load(name: str) -> Task:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
+from kgrecall.errors import ShapeError
+from kgrecall.graph.split import new_pairs
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import timed
 from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
@@ -165,3 +168,38 @@ def test_visitors_are_strangers_to_the_training_part_and_bring_their_first_event
         met = {*fold.told.item_pos[told].tolist(), *rest.item_pos.tolist()}
         met |= set(fold.fresh.item_pos[fold.fresh.user_pos == visitor].tolist())
         assert met == set(events.item_pos[events.user_pos == visitor].tolist())
+
+
+def test_events_that_are_kept_for_validation_make_the_first_fold() -> None:
+    events = drifting()
+    assert events.time is not None
+    late = events.time > 50 * DAY
+    train, kept = events.take(~late), events.take(late)
+    first, *others = Validation.carve(train, 0.1, seed=0, kept=kept).folds
+    assert len(first.train) == len(train), "beside everything that is learned from"
+    asked = new_pairs(kept, train)
+    assert len(first.truth) + len(first.fresh) == len(asked)
+    assert set(first.users.tolist()) <= set(asked.user_pos.tolist())
+    assert first.new.sum() == len(np.setdiff1d(kept.item_pos, train.item_pos)) > 0
+    assert (
+        [fold.train.time.max() for fold in others]
+        == [  # type: ignore[union-attr]
+            fold.train.time.max()  # type: ignore[union-attr]
+            for fold in Validation.carve(train, 0.1, seed=0).folds[:3]
+        ]
+    )
+
+
+def test_new_items_and_visitors_are_practised_beside_many_kept_events() -> None:
+    events = drifting(8000)
+    assert events.time is not None
+    late = events.time > 50 * DAY
+    folds = Validation.carve(events.take(~late), 0.1, seed=0, visitors=0.1, kept=events.take(late)).folds
+    assert [len(fold.users) for fold in folds] == [4000, 4000]
+    assert [len(fold.visitors) for fold in folds] == [0, 300]
+
+
+def test_kept_events_of_other_users_are_refused() -> None:
+    with pytest.raises(ShapeError, match="of 40 users and 30 items"):
+        Validation.carve(drifting(), 0.1, seed=0, kept=drifting(50))
+    assert len(Validation.carve(drifting(), 0.1, seed=0, kept=drifting()).folds) == 4, "what is known already asks nobody"
