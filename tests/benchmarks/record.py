@@ -160,9 +160,12 @@ def _parse(line: str, where: str) -> Figure:
 
 @cache
 def code_version() -> str:
-    """``1a2b3c4d5e``, with ``-dirty`` when files that a benchmark measures differ from that commit."""
+    """``1a2b3c4d5e``, the last commit of the files that a benchmark measures, with ``-dirty`` when they differ from it.
+
+    Commits of figures alone are passed over: they come and go while runs on several machines are put together.
+    """
     try:
-        commit = _git("rev-parse", "--short=10", "HEAD")
+        commit = _git("log", "-1", "--format=%h", "--abbrev=10", "--", *MEASURED_SOURCES, *OWN_OUTPUT)
         changed = _git("status", "--porcelain", "--", *MEASURED_SOURCES, *OWN_OUTPUT)
     except (OSError, subprocess.CalledProcessError):  # an unpacked release has no history
         return f"kgrecall {version('kgrecall')}"

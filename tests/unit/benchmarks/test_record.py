@@ -110,6 +110,25 @@ def test_a_version_without_history_is_that_of_the_package(monkeypatch):
     assert module.code_version.__wrapped__().startswith("kgrecall ")
 
 
+def test_commits_of_figures_alone_are_no_version(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+
+    def committed(path: str) -> str:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+        module._git("add", ".")
+        module._git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m", path)
+        return module._git("rev-parse", "--short=10", "HEAD")
+
+    module._git("init")
+    code = committed("kgrecall/types.py")
+    committed("tests/benchmarks/results.jsonl")
+    committed("README.md")
+    assert module.code_version.__wrapped__() == code
+    assert committed("tests/benchmarks/record.py") == module.code_version.__wrapped__() != code
+
+
 @pytest.mark.parametrize(("changed", "expected"), [("", "1a2b3c4d5e"), (" M kgrecall/types.py", "1a2b3c4d5e-dirty")])
 def test_changed_sources_make_a_version_dirty(monkeypatch, changed, expected):
     monkeypatch.setattr(module, "_git", lambda *arguments: changed if arguments[0] == "status" else "1a2b3c4d5e")
