@@ -102,11 +102,11 @@ class RecallEngine:
         self._panel = Panel(channels, fusion, depth=self.config.depth, on_signal=on_signal, popularity=self.popularity)
         self.users, self.items = users, items
         self._histories = histories
-        nearest = self._panel[TEXT_CHANNEL] if TEXT_CHANNEL in self.channel_names else None
-        self._words = Words(encode_text, nearest, len(items))
         self._answers = AnswerWriter(items, names.titles.get(naming.item))
         self._explainer = Explainer(self._panel, items, names, PathWriter(names, naming))
         self._eligible = Eligible(items, filters, hidden)
+        nearest = self._panel[TEXT_CHANNEL] if TEXT_CHANNEL in self.channel_names else None
+        self._words = Words(encode_text, nearest, len(items), self._eligible.shown(None))
         audience = audience or Audience()
         self._resolver = Resolver(users, items, histories, self.config.max_history, self._words, audience)
         self._user_batches = UserBatches(histories, audience, self.config.max_history)

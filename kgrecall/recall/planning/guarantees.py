@@ -97,6 +97,7 @@ def unseen_items(order: PosArray, candidates: PosArray, excluded: PosArray) -> P
 
 def _drawn(unseen: PosArray, n: int, seed: int, query: Query) -> PosArray:
     """n items at random: the same ones for the same query and seed."""
-    about = (query.user_id, query.item_id, query.text, list(query.history or ()))
+    about: tuple[object, ...] = (query.user_id, query.item_id, query.text, list(query.history or ()))
+    about += () if query.taste is None else (query.taste,)
     rng = np.random.default_rng([seed & 0xFFFFFFFF, zlib.crc32(repr(about).encode())])
     return rng.choice(np.sort(unseen), min(n, len(unseen)), replace=False).astype(np.int32)

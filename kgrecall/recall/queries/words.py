@@ -10,7 +10,7 @@ import numpy as np
 from kgrecall.errors import Unsupported
 from kgrecall.recall.base import Channel, QueryBatch
 from kgrecall.recall.panel import TEXT_CHANNEL
-from kgrecall.types import FloatArray, PosArray, Query
+from kgrecall.types import BoolArray, FloatArray, PosArray, Query
 
 EncodeText = Callable[[Sequence[str]], FloatArray]
 """float32 (n, dim) of n texts, in the space of the channel ``text``."""
@@ -36,10 +36,13 @@ class Words:
     Args:
         encode, nearest: without them queries with a text are refused; the channel that finds items by the text of a query.
         num_items: all items of the graph.
+        shown: bool (num_items,), the items that may stand for a taste, since an answer names them; None: all.
     """
 
-    def __init__(self, encode: EncodeText | None, nearest: Channel | None, num_items: int) -> None:
-        self._encode, self._nearest, self._num_items = encode, nearest, num_items
+    def __init__(
+        self, encode: EncodeText | None, nearest: Channel | None, num_items: int, shown: BoolArray | None = None
+    ) -> None:
+        self._encode, self._nearest, self._num_items, self._shown = encode, nearest, num_items, shown
 
     def texts(self, queries: Sequence[Query]) -> FloatArray | None:
         """What is searched for: float32 (q, dim) with zero rows where a query has no text; None when none has.
@@ -63,6 +66,7 @@ class Words:
             history_weight=np.zeros(0, np.float32),
             exclude_indptr=none,
             exclude_pos=np.zeros(0, np.int32),
+            mask=self._shown,
             text=texts,
         )
         hits = self._nearest.recall(batch, min(NEAREST, self._num_items))
@@ -91,7 +95,7 @@ def _says(text: str | None) -> bool:
 
 
 def _taste(positions: PosArray, scores: FloatArray) -> Taste:
-    found = positions >= 0
+    found = (positions >= 0) & (scores > 0)
     weights = np.exp((scores[found] - scores[found].max(initial=-np.inf)) / np.float32(TEMPERATURE))
     kept = np.flatnonzero(weights >= _LEAST)[::-1]
     return Taste(positions[found][kept], weights[kept].astype(np.float32))

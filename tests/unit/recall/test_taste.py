@@ -63,8 +63,24 @@ def test_items_weigh_by_how_near_they_come() -> None:
     blank, taste = words.tastes([Query(taste=" ", history=[]), Query(taste="dark")])
     assert blank is None
     assert taste is not None
+    (unlike,) = Words(lambda texts: np.ones((len(texts), 2), np.float32), Found([3], [0.0]), 5).tastes([Query(taste="dark")])
+    assert unlike is not None
+    assert not len(unlike.items), "an item that has nothing to do with it is no taste"
     assert taste.items.tolist() == [1, 4], "the nearest last; what weighs next to nothing is left out"
     np.testing.assert_allclose(taste.weights, [np.exp(-1), 1], rtol=1e-5)
+
+
+def test_hidden_items_stand_for_no_taste() -> None:
+    asked: list[QueryBatch] = []
+
+    class Watched(Found):
+        def recall(self, queries: QueryBatch, k: int) -> Hits:
+            asked.append(queries)
+            return super().recall(queries, k)
+
+    shown = np.array([True, False, True, True, True])
+    Words(lambda texts: np.ones((len(texts), 2), np.float32), Watched([4], [1.0]), 5, shown).tastes([Query(taste="dark")])
+    assert asked[0].mask is shown
 
 
 def test_words_that_no_item_knows_are_no_taste(engine: RecallEngine) -> None:
