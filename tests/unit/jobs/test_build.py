@@ -48,6 +48,17 @@ def test_the_content_channel_is_built_where_it_is_named(shop_snapshot: GraphSnap
     assert not (engine.rank(users, 80, channel="item_knn") == new).any()
 
 
+def test_settings_are_chosen_on_events_that_are_kept_for_it(shop_snapshot: GraphSnapshot, tmp_path: Path) -> None:
+    events = shop_snapshot.interactions()
+    assert events.time is not None
+    late = events.time > np.quantile(events.time, 0.8)
+    known, config = shop_snapshot.with_interactions(events.take(~late)), BuildConfig(encoder=None, channels=("item_knn",))
+    plain = build_snapshot(known, config, out=tmp_path / "plain")
+    kept = build_snapshot(known, config, out=tmp_path / "kept", valid=events.take(late))
+    assert kept.validation_users != plain.validation_users
+    assert load_engine(kept.out).histories.indptr[-1] == load_engine(plain.out).histories.indptr[-1], "and are not learned from"
+
+
 def test_a_built_engine_filters_by_properties_and_relations(shop_build: BuildReport, shop_snapshot: GraphSnapshot) -> None:
     engine = load_engine(shop_build.out)
     prices = shop_snapshot.properties["Item"].column("price").to_pylist()

@@ -67,6 +67,14 @@ def test_more_like_this_starts_at_the_item(writer: PathWriter) -> None:
     assert path.sentence == "'Alien' — sequel — 'Aliens'"
 
 
+def test_what_was_not_chosen_has_no_also(writer: PathWriter) -> None:
+    evidence = walk(BOB, "WATCHED", ALIEN, "^WATCHED", ("User", 0), "WATCHED", ALIENS)
+    assert str(writer.path("any", evidence, start="taste")) == (
+        "Your taste is near 'Alien' — user ann watched it and also watched — 'Aliens'"
+    )
+    assert str(writer.path("any", evidence, start="item")) == "'Alien' — user ann watched it and also watched — 'Aliens'"
+
+
 def test_a_visitor_and_a_label_without_names_still_have_a_path(naming: Naming) -> None:
     path = PathWriter(Names({}), naming).path("a", walk(("User", -1), "WATCHED", ALIEN, "HAS", ("Tag", 7), "^HAS", JAWS))
     assert [str(node) for node in path.nodes] == ["you", "0", "7", "4"]
