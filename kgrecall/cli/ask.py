@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Artifact = Annotated[Path, typer.Argument(help="Folder made by `kgrecall build`.")]
 User = Annotated[str | None, typer.Option("--user", "-u", help="A user of the graph.")]
 History = Annotated[list[str] | None, typer.Option("--history", help="Item ids, oldest first; repeat the option.")]
-Text = Annotated[str | None, typer.Option("--text", "-t", help="Free text.")]
+Text = Annotated[str | None, typer.Option("--text", "-t", help="Free text that is searched for.")]
 Taste = Annotated[str | None, typer.Option("--taste", help="What the visitor likes, in words.")]
 Like = Annotated[str | None, typer.Option("--like", help="More like this item id.")]
 Friend = Annotated[list[str] | None, typer.Option("--friend", help="A user whose choices vote; repeat the option.")]

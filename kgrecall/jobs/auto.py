@@ -57,7 +57,8 @@ def plan_within(
 
     Each channel is built and fused for a tenth of the users (400 or more), alone, and its cost taken to grow with the events.
     Channels are admitted in the order of their cost while time is left. ``item_knn`` and ``popularity`` always are. Unless
-    channels are named, ``attention`` is tried beside the usual ones.
+    channels are named, ``attention`` is tried beside the usual ones. ``valid`` as in
+    :func:`kgrecall.jobs.build.build_snapshot`: one more fold to build for.
     """
     run = _Planning(snapshot, config, probe, budget, seed, valid)
     names = config.affordable(len(snapshot.items))[0]

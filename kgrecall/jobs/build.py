@@ -80,11 +80,11 @@ def build_snapshot(
     """Build an engine from a snapshot, such as one that was cut to what training may see.
 
     Args:
-        valid: events beside those of the snapshot, of the same users and items, that are for validation alone: settings and
-            fusion are chosen on them first. The engine does not know them.
         out: the artifact folder; the new build replaces the old one at the end, or not at all.
         device: where the encoder and the model compute: ``cpu``, ``cuda``, ...
         cache: folder of encoded texts; None: below the user's cache folder.
+        valid: events beside those of the snapshot, of the same users and items, that are for validation alone: settings and
+            fusion are chosen on them first. The engine does not know them.
 
     Raises:
         ConfigError: impossible settings, no interactions, or ``out`` cannot be written.
