@@ -23,6 +23,7 @@ import pytest
 from kgrecall.store.neo4j import Neo4jStore
 from kgrecall.store.neo4j.artifacts import LTS
 from kgrecall.store.neo4j.server import LocalServer, Runtime, ServerConfig, missing_parts, start_server, stop_server
+from kgrecall.store.neo4j.statements import quoted
 
 SETTINGS = {"db.memory.transaction.max": "256m"}
 """A limit that a test can reach."""
@@ -87,8 +88,14 @@ def neo4j_driver(neo4j_server: LocalServer) -> Iterator[neo4j.Driver]:
 
 @pytest.fixture
 def empty_neo4j(neo4j_server: LocalServer, neo4j_driver: neo4j.Driver) -> LocalServer:
-    """The server with all nodes and relationships deleted; constraints stay, since they hold no data."""
+    """The server with all nodes, relationships and indexes gone; constraints stay, since they hold no data.
+
+    An index of another test would stand in the way of one over the same properties: the server makes no second one.
+    """
     neo4j_driver.execute_query("MATCH (n) DETACH DELETE n", database_="neo4j")
+    free = "SHOW INDEXES YIELD name, type, owningConstraint WHERE owningConstraint IS NULL AND type <> 'LOOKUP' RETURN name"
+    for (name,) in neo4j_driver.execute_query(free, database_="neo4j").records:
+        neo4j_driver.execute_query(f"DROP INDEX {quoted(name)}", database_="neo4j")
     return neo4j_server
 
 

@@ -117,7 +117,8 @@ def indexes(store: Store, json: Json = False) -> None:
     if json:
         print_json({"indexes": names})
     else:
-        print(f"online: {', '.join(names) or 'none of them fits this graph'}")
+        told = [name if held == name else f"{name} (here: {held})" for name, held in names.items()]
+        print(f"online: {', '.join(told) or 'none of them fits this graph'}")
 
 
 @server.command()

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from scipy.sparse import csr_array
 
-from kgrecall.errors import ConfigError, SchemaError, ShapeError, StaleArtifact, Unsupported
+from kgrecall.errors import ConfigError, NotBuilt, SchemaError, ShapeError, StaleArtifact, Unsupported
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.index.base import ExactIndex, VectorIndex
 from kgrecall.jobs.database import by_walking
@@ -154,6 +154,72 @@ class TestFulltext:
     def test_labels_without_text_cannot_be_searched(self, store: Neo4jStore) -> None:
         with pytest.raises(Unsupported, match="property of type text"):
             Neo4jFulltext(store, "User", IDS)
+
+
+class TestIndexesOfOthers:
+    """The server makes one index of a kind over the same properties; the user may have made it, by another name."""
+
+    TITLES = pa.array(["The Robot in Space", "Period drama"])
+    IDS = pa.array(["f0", "f1"])
+
+    @pytest.fixture
+    def films(self, neo4j_store: Neo4jStore) -> Neo4jStore:
+        """Of a label that no other test indexes."""
+        film = {"role": "item", "title": "title", "properties": {"title": "text", "colour": "string"}}
+        neo4j_store.apply_schema(
+            GraphSchema.parse(
+                {
+                    "nodes": {"User": {"role": "user"}, "Film": film},
+                    "edges": {"SAW": {"role": "interaction", "source": "User", "target": "Film"}},
+                }
+            )
+        )
+        neo4j_store.upsert_nodes("Film", self.IDS, {"title": self.TITLES})
+        return neo4j_store
+
+    @pytest.fixture(autouse=True)
+    def all_by_the_index(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(neo4j_search, "_EXACT_BELOW", 0)
+
+    def one_by_one(self, films: Neo4jStore) -> Neo4jVectorIndex:
+        """Asks the index for fewer than there are: all are compared without it."""
+        return Neo4jVectorIndex(films, "Film", self.IDS, DIM, overfetch=0.5)
+
+    def test_words(self, films: Neo4jStore, cypher: Cypher) -> None:
+        cypher("CREATE FULLTEXT INDEX their_words FOR (n:Film) ON EACH [n.title]")
+        search = Neo4jFulltext(films, "Film", self.IDS)
+        search.build()
+        assert search.search(["drama robot space"], 1)[0].tolist() == [[0]]
+        assert cypher(
+            "SHOW INDEXES YIELD name, labelsOrTypes AS of, type WHERE of = ['Film'] AND type = 'FULLTEXT' RETURN name"
+        ) == [["their_words"]]
+
+    def test_vectors(self, films: Neo4jStore, cypher: Cypher) -> None:
+        make = (
+            "CREATE VECTOR INDEX their_vectors FOR (n:Film) ON n.embedding"
+            " OPTIONS {indexConfig: {`vector.dimensions`: %d, `vector.similarity_function`: 'cosine'}}"
+        )
+        cypher(make % DIM)
+        base = vectors(2, 0)
+        index = self.one_by_one(films)
+        index.write(base)
+        assert index.search(base, 1)[0].tolist() == [[0], [1]]
+        cypher("DROP INDEX their_vectors")
+        cypher(make % (DIM + 1))
+        with pytest.raises(Unsupported, match=f"their_vectors.*length {DIM}.*{DIM + 1}.*Drop it"):
+            index.write(base)
+
+    def test_our_own_over_properties_of_before_is_made_again(self, films: Neo4jStore, cypher: Cypher) -> None:
+        cypher("CREATE FULLTEXT INDEX kgrecall_Film_text FOR (n:Film) ON EACH [n.colour]")
+        search = Neo4jFulltext(films, "Film", self.IDS)
+        search.build()
+        assert search.search(["robot"], 1)[0].tolist() == [[0]]
+
+    def test_without_one_the_command_that_makes_it_is_named(self, films: Neo4jStore) -> None:
+        with pytest.raises(NotBuilt, match=r"fulltext index over Film\(title\).*kgrecall publish"):
+            Neo4jFulltext(films, "Film", self.IDS).search(["robot"], 1)
+        with pytest.raises(NotBuilt, match=r"vector index over Film\(embedding\).*kgrecall publish"):
+            self.one_by_one(films).search(vectors(1, 0), 1)
 
 
 def test_words_are_quoted() -> None:

@@ -7,8 +7,8 @@ writing them is no write of the graph, and ``version()`` stays as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from kgrecall.errors import ConfigError, ShapeError, Shown, StaleArtifact, Unsupported
 from kgrecall.store.neo4j.connection import Connection, Parameters, Row, Run
+from kgrecall.store.neo4j.indexes import Index, index_over, indexes_of
 from kgrecall.store.neo4j.statements import AWAIT_INDEXES, quoted
 from kgrecall.store.neo4j.store import Neo4jStore
 from kgrecall.types import BoolArray, FloatArray, PosArray
@@ -52,7 +53,6 @@ class Neo4jVectorIndex:
             raise ConfigError("name", expected="a property of its own", got=name, remedy=f"The schema uses it: {properties}.")
         self._connection, self._label, self._name = store.connection, label, name
         self._ids, self._dim, self._overfetch = ids, dim, overfetch
-        self._index = quoted(f"kgrecall_{label}_{name}")
 
     @classmethod
     def build(
@@ -76,6 +76,7 @@ class Neo4jVectorIndex:
 
         Raises:
             StaleArtifact: the database lacks some of the nodes.
+            Unsupported: somebody's own index over the property holds vectors of another length.
         """
         if vectors.shape != (self.num_vectors, self._dim):
             shape = (self.num_vectors, self._dim)
@@ -95,7 +96,11 @@ class Neo4jVectorIndex:
         self._connection.execute(AWAIT_INDEXES)
 
     def search(self, queries: FloatArray, k: int, *, mask: BoolArray | None = None) -> tuple[PosArray, FloatArray]:
-        """See :meth:`kgrecall.index.base.VectorIndex.search`; a zero query finds nothing."""
+        """See :meth:`kgrecall.index.base.VectorIndex.search`; a zero query finds nothing.
+
+        Raises:
+            NotBuilt: the database has no such index.
+        """
         positions = np.full((len(queries), k), -1, np.int32)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))
@@ -125,7 +130,7 @@ class Neo4jVectorIndex:
                 "UNWIND range(0, size($query) - 1) AS q CALL db.index.vector.queryNodes($index, $fetch, $query[q])"
                 " YIELD node, score WITH q, node, score RETURN q, collect(node.id), collect(score) ORDER BY q"
             )
-            rows = self._read(statement, query=queries.tolist(), fetch=fetch, index=self._index.strip("`"))
+            rows = self._read(statement, query=queries.tolist(), fetch=fetch, index=self._index)
             found = [self._eligible(ids, scores, eligible) for _, ids, scores in rows]
             if len(found) == len(queries) and all(len(hits) >= min(k, count) for hits, _ in found):
                 return found
@@ -148,15 +153,26 @@ class Neo4jVectorIndex:
 
     def _make_index(self) -> None:
         """One of the right dimension; exact values instead of Neo4j's 8-bit ones, which miss a tenth of the neighbours."""
-        show = "SHOW VECTOR INDEXES YIELD name, options RETURN name, options.indexConfig['vector.dimensions']"
-        for name, dim in self._connection.execute(show):
-            if quoted(name) == self._index and dim != self._dim:
-                self._connection.execute(f"DROP INDEX {self._index}")
+        own = f"kgrecall_{self._label}_{self._name}"
+        drop_unless(self._connection, own, lambda index: index.dim == self._dim)
         self._connection.execute(
-            f"CREATE VECTOR INDEX {self._index} IF NOT EXISTS FOR (n:{quoted(self._label)}) ON n.{quoted(self._name)}"
+            f"CREATE VECTOR INDEX {quoted(own)} IF NOT EXISTS FOR (n:{quoted(self._label)}) ON n.{quoted(self._name)}"
             f" OPTIONS {{indexConfig: {{`vector.dimensions`: {int(self._dim)}, `vector.similarity_function`: 'cosine',"
             " `vector.quantization.enabled`: false, `vector.hnsw.m`: 24, `vector.hnsw.ef_construction`: 200}}"
         )
+        index = index_over(self._connection, "VECTOR", self._label, self._name)
+        if index.dim not in (self._dim, None):
+            raise Unsupported(
+                f"vector index {index.name}",
+                expected=f"vectors of length {self._dim}",
+                got=index.dim,
+                remedy=f"Drop it, or write the vectors under another property than {self._name}.",
+            )
+
+    @cached_property
+    def _index(self) -> str:
+        """Its name in the database, as it was when the first question came."""
+        return index_over(self._connection, "VECTOR", self._label, self._name).name
 
     def _read(self, statement: str, **parameters: Any) -> list[Any]:
         return self._connection.read(partial(_run, statement, parameters))
@@ -185,7 +201,7 @@ class Neo4jFulltext:
     """
 
     def __init__(self, store: Neo4jStore, label: str, ids: pa.StringArray) -> None:
-        self._properties = self.properties(store, label)
+        self._properties = tuple(self.properties(store, label))
         if not self._properties:
             raise Unsupported(
                 f"full text of {label}",
@@ -195,7 +211,6 @@ class Neo4jFulltext:
             )
         self._connection: Connection = store.connection
         self._label, self._ids = label, ids
-        self._index = quoted(f"kgrecall_{label}_text")
 
     @staticmethod
     def properties(store: Neo4jStore, label: str) -> list[str]:
@@ -204,30 +219,46 @@ class Neo4jFulltext:
         return list(dict.fromkeys([*spec.text_fields, *([spec.title] if spec.title else [])]))
 
     def build(self) -> None:
-        """Make the index; repeatable; returns when it can be searched."""
+        """Make the index, or make it again when the properties are others now; repeatable; returns when it can be searched."""
+        own = f"kgrecall_{self._label}_text"
+        drop_unless(self._connection, own, lambda index: index.properties == self._properties)
         fields = ", ".join(f"n.{quoted(name)}" for name in self._properties)
         self._connection.execute(
-            f"CREATE FULLTEXT INDEX {self._index} IF NOT EXISTS FOR (n:{quoted(self._label)}) ON EACH [{fields}]"
+            f"CREATE FULLTEXT INDEX {quoted(own)} IF NOT EXISTS FOR (n:{quoted(self._label)}) ON EACH [{fields}]"
         )
         self._connection.execute(AWAIT_INDEXES)
+
+    @cached_property
+    def _index(self) -> str:
+        """Its name in the database, as it was when the first text came."""
+        return index_over(self._connection, "FULLTEXT", self._label, *self._properties).name
 
     def search(self, texts: Sequence[str], k: int) -> tuple[PosArray, FloatArray]:
         """The k best nodes of each text, by any of its words.
 
         Shapes: positions int32 (q, k), scores float32 (q, k), padded with -1 and -inf.
+
+        Raises:
+            NotBuilt: the database has no such index.
         """
         positions = np.full((len(texts), k), -1, np.int32)
         scores = np.full((len(texts), k), -np.inf, np.float32)
         statement = "CALL db.index.fulltext.queryNodes($index, $words, {limit: $k}) YIELD node, score RETURN node.id, score"
         for row, text in enumerate(texts):
             if words := as_lucene(text):
-                given = {"index": self._index.strip("`"), "words": words, "k": k}
+                given = {"index": self._index, "words": words, "k": k}
                 found = self._connection.read(partial(_run, statement, given))
                 hits, known = positions_of(self._ids, [node for node, _ in found])
                 ranked = np.asarray([score for _, score in found], np.float32)[known]
                 order = np.lexsort((hits, -ranked))
                 positions[row, : len(hits)], scores[row, : len(hits)] = hits[order], ranked[order]
         return positions, scores
+
+
+def drop_unless(connection: Connection, name: str, fits: Callable[[Index], bool]) -> None:
+    """Drop the index of this name, which is of our making, when it does not fit any more."""
+    if any(index.name == name and not fits(index) for index in indexes_of(connection)):
+        connection.execute(f"DROP INDEX {quoted(name)}")
 
 
 def _run(statement: str, parameters: Parameters, run: Run) -> list[Row]:

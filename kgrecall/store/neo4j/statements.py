@@ -41,6 +41,10 @@ SHOW_UNIQUE = (
     " WHERE entityType = 'NODE' AND type IN ['UNIQUENESS', 'NODE_KEY', 'NODE_PROPERTY_UNIQUENESS']"
     " RETURN labelsOrTypes, properties"
 )
+SHOW_INDEXES = (
+    "SHOW INDEXES YIELD name, type, labelsOrTypes, properties, options"
+    " RETURN name, type, labelsOrTypes, properties, options.indexConfig['vector.dimensions']"
+)
 AWAIT_INDEXES = "CALL db.awaitIndexes(300)"
 META_LABELS = ("_KGRecall", "_KGRecallLane")
 
