@@ -57,6 +57,7 @@ class Asked:
                 np.stack([group.popularity for group in groups]),
                 np.repeat(np.arange(len(folds)), [len(group.kind) for group in groups]),
                 log_length(_indptr(np.concatenate([group.lengths for group in groups]))),
+                np.concatenate([group.kind for group in groups]) == VISITOR,
             ),
             np.stack([fold.new for fold in folds]),
             np.concatenate([group.kind for group in groups]),

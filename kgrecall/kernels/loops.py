@@ -25,10 +25,11 @@ Lists = tuple[PosArray, FloatArray]
 """positions int32 (q, k) and scores float32 (q, k), best first, ties by position, padded with -1 and -inf."""
 Lists4 = tuple[PosArray, FloatArray, FloatArray, FloatArray]
 """The fields of :class:`kgrecall.recall.fusion.rank_fusion.Fused`."""
-Around = tuple[FloatArray, IntArray, FloatArray]
-"""popularity, source and history: see :class:`kgrecall.recall.fusion.combiner.Surroundings`."""
+Around = tuple[FloatArray, IntArray, FloatArray, IntArray]
+"""popularity, source and history: see :class:`kgrecall.recall.fusion.combiner.Surroundings`; and
+the usual network of a query."""
 Networks = tuple[FloatArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-"""first, hidden, bias, out and direct of two networks: see :func:`kgrecall.kernels.networks.judge_lists`."""
+"""first, hidden, bias, out and direct of some networks: see :func:`kgrecall.kernels.networks.judge_lists`."""
 _ALL = np.zeros(0, np.bool_)
 _NO_FACTOR = np.zeros(0, np.float32)
 _NO_ITEMS = np.zeros(0, np.int32)

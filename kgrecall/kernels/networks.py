@@ -23,13 +23,14 @@ _ASKED = (
     given(types.float32, 2),
     given(types.int64),
     given(types.float32),
+    given(types.int64),
     given(types.float32, 2),
     given(types.float64, 3),
     given(types.float64, 2),
     given(types.float64, 2),
     given(types.float64, 2),
 )
-"""Lists, what is known around them, and both networks: see :func:`judge_lists`."""
+"""Lists, what is known around them, and the networks: see :func:`judge_lists`."""
 _FLAT = 1e-7
 """A step of a unit below this has the slope at its end."""
 
@@ -74,6 +75,7 @@ def judge_lists(
     popularity: FloatArray,
     source: IntArray,
     history: FloatArray,
+    usual: IntArray,
     first: FloatArray,
     hidden: Sums,
     bias: Sums,
@@ -81,13 +83,13 @@ def judge_lists(
     direct: Sums,
     odds: FloatArray,
 ) -> None:
-    """The log odds of all items of some lists, by the first network where somebody has chosen an item, else by the second.
+    """The log odds of all items of some lists: by the second network of an item that nobody has chosen, else by ``usual``.
 
     Shapes: positions int32 (q, u), said and parts float32 (channels, q, u) as in
     :class:`kgrecall.recall.fusion.rank_fusion.Fused`;
-    popularity, source and history as in :class:`kgrecall.recall.fusion.combiner.Surroundings`; of both networks: first float32
-    (2, channels), hidden float64 (2, units, features), bias and out (2, units), direct (2, features). odds float32 (q, u) is
-    left as it is on padding.
+    popularity, source and history as in :class:`kgrecall.recall.fusion.combiner.Surroundings`; usual int64 (q,): number of a
+    network; of all n networks: first float32 (n, channels), hidden float64 (n, units, features), bias and out (n, units),
+    direct (n, features). odds float32 (q, u) is left as it is on padding.
     """
     inputs, units = np.empty(direct.shape[1], np.float64), np.empty(bias.shape[1], np.float64)
     for i in range(len(positions)):
@@ -95,7 +97,7 @@ def judge_lists(
             if positions[i, j] < 0:
                 break
             chosen = popularity[source[i], positions[i, j]]
-            n = 1 if math.isnan(chosen) else 0
+            n = 1 if math.isnan(chosen) else usual[i]
             _read(said, parts, i, j, first[n], chosen, history[i], inputs)
             _activate(inputs, len(inputs), hidden, n, bias[n], units)
             total = 0.0
@@ -162,6 +164,7 @@ def keep_best(
     popularity: FloatArray,
     source: IntArray,
     history: FloatArray,
+    usual: IntArray,
     first: FloatArray,
     hidden: Sums,
     bias: Sums,
@@ -194,7 +197,7 @@ def keep_best(
             j, chosen = slot[best[i, rank]], popularity[source[i], best[i, rank]]
             for c in range(first.shape[1]):
                 best_said[c, i, rank] = said[c, i, j]
-            net = 1 if math.isnan(chosen) else 0
+            net = 1 if math.isnan(chosen) else usual[i]
             _read(said, parts, i, j, first[net], chosen, history[i], inputs)
             _added(inputs, hidden, net, bias[net], out[net], direct[net], units, step, by)
             _share(inputs, by, first[net], scores[i, rank], rank, i, best_said, best_parts)

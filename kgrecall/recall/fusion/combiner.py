@@ -1,6 +1,7 @@
 """Small networks that reorder a fused list by what every channel said of an item, how popular it is and who asks.
 
-There is one for items that somebody has chosen, and one for items that nobody has: what a channel's word is worth differs. Each
+There is one for items that somebody has chosen, one for items that nobody has, and one for visitors: what a channel's word is
+worth differs. Each
 has one hidden layer and is applied with a handful of matrix products; no library is needed to serve them.
 """
 
@@ -26,21 +27,23 @@ class Surroundings:
     """What is known beside the hits.
 
     Shapes: ``popularity`` float32 (sources, num_items), from :func:`log_popularity`, as it was when each source was counted;
-    ``source`` int64 (q,): which of them a query sees; ``history`` float32 (q,), from :func:`log_length`.
+    ``source`` int64 (q,): which of them a query sees; ``history`` float32 (q,), from :func:`log_length`; ``unknown`` bool (q,):
+    whose asker the build knew nothing of.
     """
 
     popularity: FloatArray
     source: IntArray
     history: FloatArray
+    unknown: BoolArray
 
     @classmethod
-    def now(cls, popularity: FloatArray, history_indptr: IntArray) -> Surroundings:
+    def now(cls, popularity: FloatArray, history_indptr: IntArray, unknown: BoolArray) -> Surroundings:
         """One popularity for all: float32 (num_items,), from :func:`log_popularity`."""
-        return cls(popularity[None], np.zeros(len(history_indptr) - 1, np.int64), log_length(history_indptr))
+        return cls(popularity[None], np.zeros(len(history_indptr) - 1, np.int64), log_length(history_indptr), unknown)
 
     def rows(self, rows: IntArray) -> Surroundings:
         """Of some queries."""
-        return Surroundings(self.popularity, self.source[rows], self.history[rows])
+        return Surroundings(self.popularity, self.source[rows], self.history[rows], self.unknown[rows])
 
     def of(self, query: IntArray, positions: PosArray) -> FloatArray:
         """Popularity of items as these queries see it, NaN where nobody has chosen one; all of one shape. -1 counts as 0."""
@@ -82,7 +85,7 @@ class Items:
 
     Shapes: ``row`` int64 (n,), ascending: their query, and ``column`` int64 (n,): their place in its list; ``scores`` float32
     (n, channels) >= 0, ``found`` bool (n, channels); ``popularity`` float32 (n,), NaN where nobody has chosen the item;
-    ``history`` float32 (n,).
+    ``history`` float32 (n,) and ``unknown`` bool (n,): of their query.
     """
 
     row: IntArray
@@ -91,6 +94,7 @@ class Items:
     found: BoolArray
     popularity: FloatArray
     history: FloatArray
+    unknown: BoolArray
 
     def inputs(self, first: FloatArray, at: BoolArray) -> FloatArray:
         """Of some of the items: see :func:`features`."""
@@ -153,7 +157,10 @@ class Combiner:
         self.channels = weights.channels
         self._known, self._apart = Network(weights.known), weights.new
         self._new = self._known if self._apart is None else Network(self._apart.network)
-        self._both = _side_by_side(self._known, self._new)
+        visitor = weights.visitor
+        self._visitor = self._known if visitor is None else Network(visitor.network)
+        self._brief = np.float32(-np.inf if visitor is None else np.log1p(visitor.most))
+        self._networks = _side_by_side(self._known, self._new, self._visitor)
         self._floor = np.float32(weights.floor)
 
     def rescore(self, fused: Fused, around: Surroundings, rows: BoolArray, k: int) -> Fused:
@@ -194,7 +201,14 @@ class Combiner:
     def _judges(self, items: Items) -> list[tuple[Network, BoolArray]]:
         """The networks that have something to judge, and what: bool (n,)."""
         new: BoolArray = np.isnan(items.popularity)
-        return [(network, at) for network, at in ((self._known, ~new), (self._new, new)) if at.any()]
+        visiting = self._visiting(items.unknown, items.history) & ~new
+        every = ((self._known, ~new & ~visiting), (self._new, new), (self._visitor, visiting))
+        return [(network, at) for network, at in every if at.any()]
+
+    def _visiting(self, unknown: BoolArray, history: FloatArray) -> BoolArray:
+        """Who is judged as a visitor."""
+        visiting: BoolArray = unknown & (history <= self._brief)
+        return visiting
 
     def _levelled(self, odds: FloatArray, new: BoolArray, history: FloatArray) -> FloatArray:
         """Log odds (q, u), minus infinity on padding, of which those of new items stand on a scale of their own; on one."""
@@ -209,8 +223,13 @@ class Combiner:
         listed, loops = lists.positions >= 0, compiled()
         asked = (
             (lists.positions, lists.scores, lists.channel_scores, lists.parts),
-            (around.popularity, around.source, around.history),
-            self._both,
+            (
+                around.popularity,
+                around.source,
+                around.history,
+                2 * self._visiting(around.unknown, around.history).astype(np.int64),
+            ),
+            self._networks,
         )
         odds = self._each_apart(lists, around, listed) if loops is None else loops.judged(*asked)
         if self._apart is not None:
@@ -242,9 +261,9 @@ class Combiner:
 
     def _items(self, lists: Fused, around: Surroundings, row: IntArray, column: IntArray) -> Items:
         popularity = around.of(row, lists.positions[row, column])
-        first = np.where(np.isnan(popularity)[:, None], self._new.first, self._known.first)
+        first = np.where(np.isnan(popularity)[:, None], self._new.first, self._known.first)  # a visitor's is the known one's
         found, scores = ~np.isnan(lists.channel_scores[:, row, column].T), lists.parts[:, row, column].T / first
-        return Items(row, column, scores.astype(np.float32, copy=False), found, popularity, around.history[row])
+        return Items(row, column, scores.astype(np.float32), found, popularity, around.history[row], around.unknown[row])
 
 
 def _side_by_side(*networks: Network) -> tuple[FloatArray, Values, Values, Values, Values]:

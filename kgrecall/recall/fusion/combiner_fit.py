@@ -19,6 +19,9 @@ ENOUGH_QUERIES = 300
 _LEAST_SPREAD = 1e-5
 _FOLDS = 3
 _UNITS, _EPOCHS, _BATCH = 16, 12, 64
+_LEAST_STEPS = 200
+"""Few queries are gone over more often. NDCG@20 of unseen queries, movielens-100k, 223 known users and 183 visitors: 84 steps
+.228 and .343, 200 steps .241 and .367, 400 steps .237 and .378; of 183 visitors alone: 36 steps .398, 200 steps .436."""
 _RATE, _DECAY = 5e-3, 1e-4
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -72,7 +75,8 @@ def odds_of(lists: MergedLists, around: Surroundings, judge: Callable[[Items], F
     row, column = np.nonzero(lists.positions >= 0)
     query = lists.queries[row]
     popularity = around.of(query, lists.positions[row, column])
-    items = Items(row, column, lists.scores[row, column], lists.found[row, column], popularity, around.history[query])
+    scores, found = lists.scores[row, column], lists.found[row, column]
+    items = Items(row, column, scores, found, popularity, around.history[query], around.unknown[query])
     odds = np.full(lists.positions.shape, -np.inf, np.float32)
     odds[row, column] = judge(items)
     return odds
@@ -120,12 +124,13 @@ def _trained(lesson: _Lesson, queries: BoolArray, first: FloatArray, seed: int) 
     spread = np.where(spread > _LEAST_SPREAD, spread, np.inf).astype(np.float32)  # what never varied has no say
     rng = np.random.default_rng(seed)
     network = _Network(shown.shape[-1], rng)
-    steps = _EPOCHS * -(-len(learnable) // _BATCH)
-    for _ in range(_EPOCHS):
+    batches = -(-len(learnable) // _BATCH)
+    epochs = max(_EPOCHS, -(-_LEAST_STEPS // batches))
+    for _ in range(epochs):
         rng.shuffle(learnable)
         for start in range(0, len(learnable), _BATCH):
             batch = learnable[start : start + _BATCH]
-            network.learn((lesson.inputs[batch] - mean) / spread, lesson.valid[batch], lesson.relevant[batch], steps)
+            network.learn((lesson.inputs[batch] - mean) / spread, lesson.valid[batch], lesson.relevant[batch], epochs * batches)
     hidden, bias, out, direct = network.parameters
     hidden = hidden / spread[:, None]
     return NetworkWeights(

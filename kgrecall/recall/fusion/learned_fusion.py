@@ -1,4 +1,4 @@
-"""The learned fusion of a build: a network for known items, one for new ones, and the scale that they share."""
+"""The learned fusion of a build: a network for known items, one for visitors, one for new items, and the scale they share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kgrecall.recall.fusion.combiner import Combiner, Network, Surroundings, together
-from kgrecall.recall.fusion.combiner_fit import fit_network, odds_of
-from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
+from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_network, odds_of
+from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights, VisitorWeights
 from kgrecall.recall.fusion.fusion_weights import FittedFusion
 from kgrecall.recall.fusion.new_items import Populations
 from kgrecall.types import FloatArray
@@ -17,6 +17,7 @@ _LEAST_WEIGHT = 0.02
 """Every channel proposes; what its proposals are worth is for the networks to say."""
 _ENOUGH_NEW = 100
 """Fewer queries than a network of known items needs: without a network of their own, new items would be judged as unwanted."""
+_ENOUGH_VISITORS = 100
 _ENOUGH_MET = 30
 """Lists that hold known and new items and something right: two numbers are learned from them."""
 _ROUNDS, _RIDGE = 20, 1e-3
@@ -34,22 +35,35 @@ def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], 
         return None
     of_main = np.isin(lists.taught.queries, lists.known.queries)
     changes: dict[str, object] = {"weights": _named(names, first), "new_weights": {}}
+    combiner = CombinerWeights(
+        channels=tuple(names), known=known.weights, visitor=_of_visitors(known, lists, first, around), floor=0
+    )
     new = None
     if lists.enough:
         own = [fitted.config.new_weight(name) for name in names]
         own_first = _into_the_cut(_at_least(own, max(own)), first, lists)
         found = fit_network(lists.new, own_first, around, whose=False, enough=_ENOUGH_NEW)
-        new = None if found is None else _beside(known.weights, found.weights, lists, around)
+        new = None if found is None else _beside(combiner, found.weights, lists, around)
         if new is not None:
             changes["new_weights"] = _named(names, own_first)
-    combiner = CombinerWeights(channels=tuple(names), known=known.weights, new=new, floor=0.0)
+    combiner = combiner.model_copy(update={"new": new})
     odds = odds_of(lists.every, around, Combiner(combiner).log_odds)
     floor = float(odds[odds > -np.inf].min())
     changes["combiner"] = combiner.model_copy(update={"floor": round(floor, 7)})
     return FittedFusion(fitted.config.model_copy(update=changes), known.values[of_main], fitted.equal_weights)
 
 
-def _beside(known: NetworkWeights, new: NetworkWeights, lists: Populations, around: Surroundings) -> NewItemWeights | None:
+def _of_visitors(known: FittedNetwork, lists: Populations, first: FloatArray, around: Surroundings) -> VisitorWeights | None:
+    """A network that visitors alone have taught; None unless it serves those that it did not see better than ``known`` does."""
+    own = fit_network(lists.visiting, first, around, enough=_ENOUGH_VISITORS)
+    of_visitors = np.isin(lists.taught.queries, lists.visiting.queries)
+    if own is None or own.values.mean() <= known.values[of_visitors].mean():
+        return None
+    longest = float(around.history[lists.visiting.queries].max())
+    return VisitorWeights(network=own.weights, most=round(np.expm1(longest)))
+
+
+def _beside(combiner: CombinerWeights, new: NetworkWeights, lists: Populations, around: Surroundings) -> NewItemWeights | None:
     """The offset and the part of the history with the greatest likelihood of what was chosen from lists of both kinds.
 
     As in training, a query's candidates share its held-out items by the softmax of their log odds. What known candidates come
@@ -58,7 +72,7 @@ def _beside(known: NetworkWeights, new: NetworkWeights, lists: Populations, arou
     is shown what is known to be good. None where new items hardly ever meet known ones in a list: how they compete is unknown.
     """
     every, unmet = lists.every, lists.unmet
-    odds = odds_of(every, around, Combiner(CombinerWeights(channels=("",), known=known, floor=0.0)).log_odds)
+    odds = odds_of(every, around, Combiner(combiner).log_odds)
     own = odds_of(every, around, Network(new).judge)
     level = together(np.where(unmet, -np.inf, odds).astype(np.float32))
     mass = together(np.where(unmet, own, -np.inf).astype(np.float32), own.shape[1])

@@ -25,12 +25,13 @@ _K = 20
 @dataclass(frozen=True, slots=True, eq=False)
 class Populations:
     """Lists of all candidates that can be told right or wrong, and what they hold of items that somebody has chosen
-    (``known`` of main queries, ``taught`` of visitors, too) and of ``new`` ones (of all queries), each for the queries that
-    have held-out items of the kind. ``unmet`` bool (q, u): which candidates of ``every`` are new; ``main`` bool (q,): which of
-    its queries are main ones."""
+    (``known`` of main queries, ``visiting`` of visitors, ``taught`` of both) and of ``new`` ones (of all queries), each for
+    the queries that have held-out items of the kind. ``unmet`` bool (q, u): which candidates of ``every`` are new; ``main``
+    bool (q,): which of its queries are main ones."""
 
     every: MergedLists
     known: MergedLists
+    visiting: MergedLists
     taught: MergedLists
     new: MergedLists
     unmet: BoolArray
@@ -64,6 +65,7 @@ class Populations:
         return cls(
             every,
             lists.among(~unmet, np.where(kind == MAIN, counts[0], 0)),
+            lists.among(~unmet, np.where(kind == VISITOR, counts[0], 0)),
             lists.among(~unmet, np.where(kind == CURIOUS, 0, counts[0])),
             lists.among(unmet & told, counts[1]),
             np.isnan(around.of(every.queries[:, None], every.positions)) & (every.positions >= 0),

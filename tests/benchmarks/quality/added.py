@@ -46,7 +46,7 @@ def compare(task: Task, channel: str, left_out: Sequence[str], *, keep: bool) ->
     """Learn from train, ask validation once: weights that are fitted on half of the users are measured on the others, both
     ways. Test is not read."""
     train, valid = task.split.train, task.split.valid
-    usual = one_setting(BuildConfig(validation_cut="user" if task.by_user else "moment", new_items=0.0, visitors=0.0))
+    usual = one_setting(BuildConfig(validation_cut=task.cut, new_items=0.0, visitors=0.0))
     affordable, _ = usual.affordable(len(task.snapshot.items))
     names = dict.fromkeys((*affordable, channel))
     config = usual.model_copy(update={"channels": tuple(name for name in names if name not in left_out)})

@@ -49,7 +49,9 @@ def main() -> None:
     task = load(options.set)
     problem, test = (task.for_valid, task.split.valid) if options.develop else (task.for_test, task.split.test)
     hidden = Hidden.of(problem.train, test, items=options.items, users=options.users, seed=options.seed)
-    config = BuildConfig() if options.model else BuildConfig(channels=WITHOUT_MODEL)
+    config = BuildConfig(validation_cut=task.cut)
+    if options.quick:
+        config = config.model_copy(update={"channels": WITHOUT_MODEL})
     with tempfile.TemporaryDirectory() as folder:
         with measure() as cost:
             report = build_snapshot(task.snapshot.with_interactions(hidden.train), config, out=folder, seed=options.seed)
@@ -98,7 +100,7 @@ def _table(answered: Answered) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="quality.cold_start", description=__doc__)
     parser.add_argument("set", choices=sorted(SETS))
-    parser.add_argument("--model", action="store_true", help="build every channel, the trained model too")
+    parser.add_argument("--quick", action="store_true", help="build only channels that need no training")
     parser.add_argument("--items", type=float, default=0.2, help="share of the items that is hidden")
     parser.add_argument("--users", type=int, default=1000, help="hidden users, and users in each question about items")
     parser.add_argument("--seed", type=int, default=0)

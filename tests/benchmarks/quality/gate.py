@@ -30,7 +30,9 @@ def main() -> None:
         relations=not options.no_relations,
         budget_seconds=options.seconds,
     )
-    config = BuildConfig() if options.model else BuildConfig(channels=WITHOUT_MODEL)
+    config = BuildConfig(validation_cut=task.cut)
+    if not options.model:
+        config = config.model_copy(update={"channels": WITHOUT_MODEL})
     split = GateSplit.of(
         task.for_test.train, task.split.test, new_items=gate.new_items, max_users=gate.max_users, seed=options.seed
     )

@@ -52,7 +52,7 @@ class Builder:
         from kgrecall.jobs.build import build_snapshot  # brings torch: baselines are measured without it
         from kgrecall.jobs.build_config import BuildConfig
 
-        config = self._config or BuildConfig(validation_cut="user" if problem.by_user else "moment")
+        config = self._config or BuildConfig(validation_cut=problem.cut)
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "built")
             print(build_snapshot(problem.snapshot, config, out=out, seed=seed, valid=problem.valid))

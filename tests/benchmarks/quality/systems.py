@@ -10,6 +10,7 @@ import numpy as np
 
 from kgrecall.evaluate import Rank, Score, rank_by_score
 from kgrecall.graph.snapshot import GraphSnapshot
+from kgrecall.jobs.folds import Cut
 from kgrecall.types import FloatArray, IntArray, Interactions
 
 Params = Mapping[str, Any]
@@ -22,15 +23,15 @@ class Problem:
     """What a system may look at.
 
     ``train``: the events to learn from. ``exclude``: the events whose items are never shown to their user (train, and
-    validation when test is measured). ``snapshot``: the graph, cut to ``train``. ``by_user``: what is asked is the end of each
-    history, whenever that was; a system may choose its settings on a part cut in the same way. ``valid``: events beside
+    validation when test is measured). ``snapshot``: the graph, cut to ``train``. ``cut``: what is asked is what came after one
+    moment, or the end of each history; a system may choose its settings on a part cut in the same way. ``valid``: events beside
     ``train`` on which settings may be chosen, where there are any.
     """
 
     train: Interactions
     exclude: Interactions
     snapshot: GraphSnapshot
-    by_user: bool = False
+    cut: Cut = "moment"
     valid: Interactions | None = None
 
 

@@ -16,6 +16,7 @@ from kgrecall.errors import ConfigError, NotBuilt, Shown, nearest
 from kgrecall.evaluate import Measure, parse_measure
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.graph.split import Split, joined, new_pairs, split_by_time, split_last, split_random
+from kgrecall.jobs.folds import Cut
 from kgrecall.schema import GraphSchema
 from kgrecall.sources.datasets import fetch
 from kgrecall.sources.quarantine import QuarantineLimits
@@ -43,7 +44,7 @@ class BenchSet:
 
     ``folder``: below ``KGRECALL_BENCH_DATA``; None for the named data set that kgrecall fetches itself. ``measures``: the
     first one chooses parameters on validation. ``learn_valid``: what is measured on test has learned from validation, too;
-    False where published figures have not. ``by_user``: the parts are cut through every user's history, at different times.
+    False where published figures have not. ``cut``: how the parts lie in time, and so how a build validates.
     """
 
     folder: str | None
@@ -52,7 +53,7 @@ class BenchSet:
     measures: tuple[str, ...] = TOP_20
     learn_valid: bool = True
     reshape: Callable[[Path, Path], None] = reshape.as_they_are
-    by_user: bool = False
+    cut: Cut = "moment"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Task:
     split: Split
     measures: tuple[Measure, ...]
     learn_valid: bool
-    by_user: bool
+    cut: Cut
 
     @property
     def chosen_by(self) -> Measure:
@@ -73,7 +74,7 @@ class Task:
     @cached_property
     def for_valid(self) -> Problem:
         """Learn from train, to be measured on validation."""
-        return Problem(self.split.train, self.split.train, self.snapshot.with_interactions(self.split.train), self.by_user)
+        return Problem(self.split.train, self.split.train, self.snapshot.with_interactions(self.split.train), self.cut)
 
     @cached_property
     def for_test(self) -> Problem:
@@ -81,7 +82,7 @@ class Task:
         known = joined(self.split.train, self.split.valid)
         train = known if self.learn_valid else self.split.train
         apart = None if self.learn_valid else self.split.valid
-        return Problem(train, known, self.snapshot.with_interactions(train), self.by_user, apart)
+        return Problem(train, known, self.snapshot.with_interactions(train), self.cut, apart)
 
 
 def load(name: str) -> Task:
@@ -99,7 +100,7 @@ def load(name: str) -> Task:
     split = bench.split(snapshot)
     known = joined(split.train, split.valid)
     split = Split(split.train, new_pairs(split.valid, split.train), new_pairs(split.test, known))
-    return Task(name, snapshot, split, tuple(parse_measure(text) for text in bench.measures), bench.learn_valid, bench.by_user)
+    return Task(name, snapshot, split, tuple(parse_measure(text) for text in bench.measures), bench.learn_valid, bench.cut)
 
 
 def _snapshot(bench: BenchSet, folder: Path) -> GraphSnapshot:
@@ -169,11 +170,11 @@ SETS = {
     "movielens-100k": BenchSet(None, OURS / "movielens-100k.toml", by_time),
     "lightkg-lastfm": LIGHTKG,
     "lightkg-lastfm-train-valid": replace(LIGHTKG, learn_valid=True),
-    "ml1m-kg": BenchSet("ml1m-kg", MAPPINGS / "ml1m-kg.toml", released(), reshape=reshape.ml1m, by_user=True),
+    "ml1m-kg": BenchSet("ml1m-kg", MAPPINGS / "ml1m-kg.toml", released(), reshape=reshape.ml1m, cut="user"),
     "kgat-last-fm-17k": BenchSet("kgat-last-fm-partial", MAPPINGS / "kgat-last-fm.toml", released(valid=None)),
     "hetrec-lastfm": BenchSet("hetrec-lastfm-multimodal", MAPPINGS / "hetrec-lastfm.toml", released("0", "1", "2")),
     "amazon-beauty": BenchSet(
-        "amazon-beauty-2014-5core", MAPPINGS / "amazon-beauty.toml", last_events, reshape=reshape.beauty, by_user=True
+        "amazon-beauty-2014-5core", MAPPINGS / "amazon-beauty.toml", last_events, reshape=reshape.beauty, cut="user"
     ),
     "amazon-book": BenchSet("kgat-amazon-book-no-kg", MAPPINGS / "kgat-pairs.toml", released(valid=None)),
     "gowalla": BenchSet("lightgcn-gowalla", MAPPINGS / "kgat-pairs.toml", released(valid=None)),

@@ -28,7 +28,7 @@ from kgrecall.recall.channels.popularity import PopularityChannel
 from kgrecall.recall.channels.sparse_rows import SparseRows
 from kgrecall.recall.channels.user_knn import UserKnnChannel, UserKnnConfig
 from kgrecall.recall.fusion.combiner import Combiner, Surroundings, log_popularity
-from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
+from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights, VisitorWeights
 from kgrecall.recall.fusion.rank_fusion import Fused, fuse, stacked
 from kgrecall.schema import GraphSchema
 
@@ -143,13 +143,20 @@ def _visiting(seed: int, steps: int, tolerance: float, *, share: float) -> Chann
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("apart", [False, True])
 def test_networks(seed: int, apart: bool) -> None:
-    """Some of the items are new, the lists are of different lengths, one query is not judged in every other case."""
+    """Some items are new, the lists are of different lengths, one query is not judged in every other case, visitors ask."""
     rng = np.random.default_rng(seed)
     hits, parts = zip(*[_list([list(rng.permutation(30)[:n]) for n in (0, 1, 8, 5)], seed) for seed in range(3)], strict=True)
     new = NewItemWeights(network=_network(rng, 6), offset=-0.5, history=0.25, level=1.5)
-    weights = CombinerWeights(channels=("a", "b", "c"), known=_network(rng, 4), new=new if apart else None, floor=-3.0)
+    visitor = VisitorWeights(network=_network(rng, 5), most=2)
+    weights = CombinerWeights(
+        channels=("a", "b", "c"),
+        known=_network(rng, 4),
+        visitor=visitor if seed % 3 else None,
+        new=new if apart else None,
+        floor=-3.0,
+    )
     counts = np.where(rng.random(30) < 0.3, 0, rng.integers(1, 20, 30)).astype(np.float32)
-    around = Surroundings.now(log_popularity(counts), np.array([0, 2, 4, 9, 9]))
+    around = Surroundings.now(log_popularity(counts), np.array([0, 2, 4, 9, 9]), np.array([False, True, True, False]))
     rows, combiner = np.array([True, True, True, seed % 2 == 0]), Combiner(weights)
     lists = fuse(stacked(hits), np.stack(parts), 24)
     slow, fast = _both(lambda: combiner.rescore(lists, around, rows, 9))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,9 @@ def fused(seed: int = 0, num_queries: int = 4) -> tuple[Fused, Surroundings]:
     lists = stacked([drawn(rng, num_queries) for _ in NAMES])
     parts = CONFIG.calibrate(NAMES, lists) * np.array(weights().known.first, np.float32)[:, None, None]
     popularity = log_popularity(rng.integers(1, 30, NUM_ITEMS).astype(np.float32))
-    return fuse(lists, parts, 40), Surroundings.now(popularity, np.arange(0, 3 * num_queries + 1, 3))
+    return fuse(lists, parts, 40), Surroundings.now(
+        popularity, np.arange(0, 3 * num_queries + 1, 3), np.zeros(num_queries, np.bool_)
+    )
 
 
 def drawn(rng: np.random.Generator, num_queries: int) -> Hits:
@@ -107,7 +111,7 @@ def test_short_lists_stay_padded() -> None:
     one = Hits(np.array([[3, 5, -1]], np.int32), np.array([[2.0, 1.0, -np.inf]], np.float32))
     hits = stacked([one, Hits.empty(1, 3)])
     lists = fuse(hits, CONFIG.calibrate(["a", "a"], hits), 3)
-    around = Surroundings.now(np.zeros(NUM_ITEMS, np.float32), np.array([0, 1]))
+    around = Surroundings.now(np.zeros(NUM_ITEMS, np.float32), np.array([0, 1]), np.zeros(1, np.bool_))
     found = Combiner(weights()).rescore(lists, around, np.ones(1, np.bool_), 3)
     assert sorted(found.positions[0].tolist()) == [-1, 3, 5]
     assert found.positions[0, 2] == -1
@@ -128,7 +132,9 @@ def planted(num_queries: int) -> tuple[MergedLists, Surroundings]:
             hits[name].positions[i] = np.argsort(-by)[:DEPTH]
             hits[name].scores[i] = by[hits[name].positions[i]]
     merged = merge_lists(hits, np.arange(num_queries + 1), truth, CONFIG)
-    around = Surroundings(np.zeros((1, NUM_ITEMS), np.float32), np.zeros(num_queries, np.int64), np.log1p(lengths))
+    around = Surroundings(
+        np.zeros((1, NUM_ITEMS), np.float32), np.zeros(num_queries, np.int64), np.log1p(lengths), lengths == 0
+    )
     return merged, around
 
 
@@ -162,8 +168,8 @@ def test_what_holds_in_one_stretch_of_time_only_does_not_count() -> None:
     fold = (around.history > np.log1p(10)).astype(np.int64)
     popularity = np.stack([np.full(NUM_ITEMS, value, np.float32) for value in (0.0, 3.0)])
     alike = np.ones(1200, np.float32)
-    within = fit_network(merged, np.ones(2, np.float32), Surroundings(np.zeros((1, NUM_ITEMS)), 0 * fold, around.history))
-    across = fit_network(merged, np.ones(2, np.float32), Surroundings(popularity, fold, alike))
+    within = fit_network(merged, np.ones(2, np.float32), replace(around, source=0 * fold))
+    across = fit_network(merged, np.ones(2, np.float32), Surroundings(popularity, fold, alike, around.unknown))
     assert within is not None
     assert across is not None
     best_weights = weigh(merged, NAMES, CONFIG).value
@@ -181,7 +187,7 @@ def some_new(lists: Fused, around: Surroundings) -> tuple[Surroundings, np.ndarr
     """Every third item is one that nobody has chosen."""
     new = np.arange(NUM_ITEMS) % 3 == 0
     popularity = np.where(new, np.float32(np.nan), around.popularity)
-    return Surroundings(popularity, around.source, around.history), new
+    return replace(around, popularity=popularity), new
 
 
 def test_new_items_have_odds_of_their_own_against_all_known_ones_together() -> None:
@@ -219,7 +225,7 @@ def test_known_items_score_and_stand_as_they_would_without_new_ones() -> None:
 
 def test_a_list_of_new_items_alone_is_ordered_by_their_network() -> None:
     lists, around = fused(6)
-    nobody = Surroundings(np.full_like(around.popularity, np.nan), around.source, around.history)
+    nobody = replace(around, popularity=np.full_like(around.popularity, np.nan))
     learned = with_new(0.0)
     found = Combiner(learned).rescore(lists, nobody, np.ones(4, np.bool_), 10)
     assert learned.new is not None
