@@ -71,7 +71,7 @@ class BuildConfig(Settings):
     known ones is learned from who chose them (where events have times, after the cut). 0: new items are ranked as known ones
     that nobody wants."""
     visitors: float = Field(default=0.1, ge=0, lt=0.5)
-    """Share of the users, at most 300, whom validation takes for visitors with one to eight events, so that the learned fusion
+    """Share of the users, at most 600, whom validation takes for visitors with one to eight events, so that the learned fusion
     knows short histories."""
     model: ModelConfig = ModelConfig()
     item_knn: tuple[ItemKnnConfig, ...] = Field(default=tuple(ItemKnnConfig(a=a, b=b, c=c) for a, b, c in _NORMS), min_length=1)

@@ -52,8 +52,9 @@ class TowerConfig(Settings):
     """Exponent a of ``d_j^-a``: how much popular items of a history count less."""
     knowledge: float = Field(default=1.0, ge=0.0)
     """What the items of an entity count against the history of a user; 0 leaves sets of the graph out."""
-    text: float = Field(default=0.3, ge=0.0)
-    """What items of alike texts count against the history of a user; 0 leaves sets of texts out."""
+    text: float = Field(default=0.03, ge=0.0)
+    """What items of alike texts count against the history of a user; 0 leaves sets of texts out. Much more pulls apart
+    what people choose together: Recall@20 of new items among themselves, ml1m-kg, .4661 by 0.3, .4700 by 0.03 (p .001)."""
     text_neighbours: int = Field(default=10, ge=1)
     """Items with the closest texts in such a set."""
     start: Literal["factors", "singular"] = "factors"

@@ -29,7 +29,7 @@ TRIED: Mapping[str, ModelConfig] = {
     "2 layers, user-item edges too": _tower(num_layers=2, interactions_in_graph=True),
     "no sets in the loss": _model(sets_share=0.0),
     "no text sets": _tower(text=0.0),
-    "text sets 0.03": _tower(text=0.03),
+    "text sets 0.3": _tower(text=0.3),
     "text sets 0.1": _tower(text=0.1),
     "BPR": _model(loss="bpr"),
     "negatives not corrected": _model(rarity_power=0.0),

@@ -196,7 +196,7 @@ def test_new_items_and_visitors_are_practised_beside_many_kept_events() -> None:
     late = events.time > 50 * DAY
     folds = Validation.carve(events.take(~late), 0.1, seed=0, visitors=0.1, kept=events.take(late)).folds
     assert [len(fold.users) for fold in folds] == [4000, 4000]
-    assert [len(fold.visitors) for fold in folds] == [0, 300]
+    assert [len(fold.visitors) for fold in folds] == [0, 600]
 
 
 def test_kept_events_of_other_users_are_refused() -> None:
