@@ -95,7 +95,7 @@ def empty_neo4j(neo4j_server: LocalServer, neo4j_driver: neo4j.Driver) -> LocalS
     neo4j_driver.execute_query("MATCH (n) DETACH DELETE n", database_="neo4j")
     free = "SHOW INDEXES YIELD name, type, owningConstraint WHERE owningConstraint IS NULL AND type <> 'LOOKUP' RETURN name"
     for (name,) in neo4j_driver.execute_query(free, database_="neo4j").records:
-        neo4j_driver.execute_query(f"DROP INDEX {quoted(name)}", database_="neo4j")
+        neo4j_driver.execute_query(f"DROP INDEX {quoted(name)} IF EXISTS", database_="neo4j")
     return neo4j_server
 
 

@@ -1,8 +1,8 @@
 """Small networks that reorder a fused list by what every channel said of an item, how popular it is and who asks.
 
-There is one for items that somebody has chosen, one for items that nobody has, and one for visitors: what a channel's word is
-worth differs. Each
-has one hidden layer and is applied with a handful of matrix products; no library is needed to serve them.
+There is one for items that somebody has chosen, one for the same items when a visitor asks, and one for items that nobody has:
+what a channel's word is worth differs. Each has one hidden layer and is applied with a handful of matrix products; no library
+is needed to serve them.
 """
 
 from __future__ import annotations
@@ -210,6 +210,10 @@ class Combiner:
         visiting: BoolArray = unknown & (history <= self._brief)
         return visiting
 
+    def _usual(self, around: Surroundings) -> IntArray:
+        """Which of ``_networks`` judges what somebody has chosen: int64 (q,)."""
+        return np.where(self._visiting(around.unknown, around.history), 2, 0)
+
     def _levelled(self, odds: FloatArray, new: BoolArray, history: FloatArray) -> FloatArray:
         """Log odds (q, u), minus infinity on padding, of which those of new items stand on a scale of their own; on one."""
         if self._apart is None or not new.any():
@@ -223,12 +227,7 @@ class Combiner:
         listed, loops = lists.positions >= 0, compiled()
         asked = (
             (lists.positions, lists.scores, lists.channel_scores, lists.parts),
-            (
-                around.popularity,
-                around.source,
-                around.history,
-                2 * self._visiting(around.unknown, around.history).astype(np.int64),
-            ),
+            (around.popularity, around.source, around.history, self._usual(around)),
             self._networks,
         )
         odds = self._each_apart(lists, around, listed) if loops is None else loops.judged(*asked)

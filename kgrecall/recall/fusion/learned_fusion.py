@@ -18,6 +18,7 @@ _LEAST_WEIGHT = 0.02
 _ENOUGH_NEW = 100
 """Fewer queries than a network of known items needs: without a network of their own, new items would be judged as unwanted."""
 _ENOUGH_VISITORS = 100
+"""Fewer, too: what so few teach stands only if it tells others better."""
 _ENOUGH_MET = 30
 """Lists that hold known and new items and something right: two numbers are learned from them."""
 _ROUNDS, _RIDGE = 20, 1e-3
