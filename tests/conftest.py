@@ -4,7 +4,8 @@ A Neo4j server is, in this order: the one that ``KGRECALL_NEO4J_URI`` names (wit
 ``KGRECALL_NEO4J_PASSWORD``; **its data is deleted**), one started from its Maven artifacts, one in Docker. Without any, the
 tests that need it are skipped and the run says so; with ``KGRECALL_REQUIRE_NEO4J=1`` a skipped one fails the run.
 ``KGRECALL_NEO4J_VERSION`` chooses the version that is started, ``KGRECALL_NEO4J_RUNTIME=docker`` (or ``java``) what it runs in.
-Under pytest-xdist these tests run in one worker (``-n 2 --dist loadgroup``).
+Under pytest-xdist (``-n 2 --dist loadgroup``) these tests are meant for one worker; pytest-xdist 3.8 does not keep groups
+together beside pytest 9.2, and then each worker starts a server of its own. No test relies on which ran before it.
 """
 
 from __future__ import annotations
