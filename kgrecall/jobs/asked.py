@@ -12,12 +12,12 @@ from kgrecall.graph.split import joined
 from kgrecall.jobs.folds import Fold
 from kgrecall.recall.base import Hits
 from kgrecall.recall.engine import RecallEngine
-from kgrecall.recall.fusion.combiner import Surroundings, log_length, log_popularity
 from kgrecall.recall.fusion.fusion_weights import FittedFusion, weigh
 from kgrecall.recall.fusion.learned_fusion import fit_learned
 from kgrecall.recall.fusion.merged_lists import MergedLists, Values, merge_lists
 from kgrecall.recall.fusion.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.surroundings import Surroundings, log_length, log_popularity
 from kgrecall.recall.histories import Histories
 from kgrecall.types import BoolArray, FloatArray, IntArray, Interactions
 

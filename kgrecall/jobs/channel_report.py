@@ -9,10 +9,11 @@ import numpy as np
 
 from kgrecall.evaluate.tables import plain_table
 from kgrecall.jobs.asked import Asked
-from kgrecall.recall.fusion.combiner import Combiner, Surroundings
+from kgrecall.recall.fusion.combiner import Combiner
 from kgrecall.recall.fusion.combiner_fit import odds_of
 from kgrecall.recall.fusion.merged_lists import MergedLists, Values
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.surroundings import Surroundings
 from kgrecall.types import BoolArray
 
 _K = 20

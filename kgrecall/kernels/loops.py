@@ -26,7 +26,7 @@ Lists = tuple[PosArray, FloatArray]
 Lists4 = tuple[PosArray, FloatArray, FloatArray, FloatArray]
 """The fields of :class:`kgrecall.recall.fusion.rank_fusion.Fused`."""
 Around = tuple[FloatArray, IntArray, FloatArray, IntArray]
-"""popularity, source and history: see :class:`kgrecall.recall.fusion.combiner.Surroundings`; and
+"""popularity, source and history: see :class:`kgrecall.recall.fusion.surroundings.Surroundings`; and
 the usual network of a query."""
 Networks = tuple[FloatArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """first, hidden, bias, out and direct of some networks: see :func:`kgrecall.kernels.networks.judge_lists`."""

@@ -11,8 +11,9 @@ from kgrecall.errors import ConfigError, Shown, nearest
 from kgrecall.recall.base import Channel, Hits, QueryBatch, Signal
 from kgrecall.recall.channels.leanings import LeaningChannel
 from kgrecall.recall.channels.popularity import PopularityChannel
-from kgrecall.recall.fusion.combiner import Combiner, Surroundings, log_popularity
+from kgrecall.recall.fusion.combiner import Combiner
 from kgrecall.recall.fusion.rank_fusion import Fused, FusionConfig, fuse, stacked, text_led
+from kgrecall.recall.fusion.surroundings import Surroundings, log_popularity
 from kgrecall.types import BoolArray, FloatArray
 
 TEXT_CHANNEL = "text"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgrecall.recall.fusion.combiner import Items, Network, Surroundings, features
+from kgrecall.recall.fusion.combiner import Items, Network, features
 from kgrecall.recall.fusion.combiner_weights import NetworkWeights
 from kgrecall.recall.fusion.merged_lists import MergedLists, Values
+from kgrecall.recall.fusion.surroundings import Surroundings
 from kgrecall.types import BoolArray, FloatArray, IntArray
 
 CUT = 200

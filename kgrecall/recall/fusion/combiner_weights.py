@@ -40,7 +40,8 @@ class NewItemWeights(Settings):
 
 
 class VisitorWeights(Settings):
-    """How an item that somebody has chosen is judged for a visitor: who brings few events, and of whom the build knew nothing.
+    """How an item that somebody has chosen is judged for a visitor: who brings few events in the call, because the build knew
+    nothing of them or in place of what it knew.
 
     What visitors choose next is most of what they will ever choose. NDCG@20 of unseen ones by a network of their own, and by
     one that was taught by known users beside: ml1m-kg .345 and .292, movielens-100k .436 and .367.

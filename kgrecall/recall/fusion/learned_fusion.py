@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kgrecall.recall.fusion.combiner import Combiner, Network, Surroundings, together
+from kgrecall.recall.fusion.combiner import Combiner, Network, together
 from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_network, odds_of
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights, VisitorWeights
 from kgrecall.recall.fusion.fusion_weights import FittedFusion
 from kgrecall.recall.fusion.new_items import Populations
+from kgrecall.recall.fusion.surroundings import Surroundings
 from kgrecall.types import FloatArray
 
 _LEAST_WEIGHT = 0.02

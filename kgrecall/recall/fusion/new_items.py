@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrecall.recall.fusion.combiner import Surroundings
 from kgrecall.recall.fusion.fusion_weights import weigh
 from kgrecall.recall.fusion.merged_lists import MergedLists
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.surroundings import Surroundings
 from kgrecall.types import BoolArray, FloatArray, IntArray
 
 MAIN, CURIOUS, VISITOR = 0, 1, 2

@@ -18,9 +18,9 @@ from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.base import Hits
-from kgrecall.recall.fusion.combiner import Surroundings
 from kgrecall.recall.fusion.fusion_weights import FittedFusion
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.surroundings import Surroundings
 from kgrecall.types import Query
 
 Planted = Callable[..., GraphSnapshot]

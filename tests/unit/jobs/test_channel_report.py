@@ -10,8 +10,8 @@ import pytest
 from kgrecall.jobs.asked import Asked
 from kgrecall.jobs.channel_report import ChannelReport
 from kgrecall.recall.base import Hits
-from kgrecall.recall.fusion.combiner import Surroundings
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.surroundings import Surroundings
 
 
 def hits(*rows: list[int]) -> Hits:

@@ -9,7 +9,7 @@ from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.build_report import BuildReport
 from kgrecall.jobs.ingredients import Ingredients, load
 from kgrecall.jobs.serve import assemble
-from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights
+from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, VisitorWeights
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.types import Query
 
@@ -69,3 +69,24 @@ def test_what_is_like_an_item_is_not_what_people_choose_next(ingredients: Ingred
     found = engine.recall_many([of_user, like])
     assert found[0].item_ids == engine.recall(of_user).item_ids != plain.recall(of_user).item_ids
     assert found[1].item_ids == plain.recall(like).item_ids
+
+
+def test_a_visitor_is_judged_by_the_network_of_visitors_and_nobody_else(
+    ingredients: Ingredients, learned: FusionConfig
+) -> None:
+    weights = learned.combiner
+    assert weights is not None
+    opposite = weights.known.model_copy(
+        update={"out": tuple(-x for x in weights.known.out), "direct": tuple(-x for x in weights.known.direct)}
+    )
+    told = weights.model_copy(update={"visitor": VisitorWeights(network=opposite, most=3)})
+    plain, other = (
+        assemble(ingredients, CHANNELS, learned.model_copy(update={"combiner": used}), encoder=None) for used in (weights, told)
+    )
+    history = ["i005", "i017", "i030", "i042"]
+    visitor = Query(history=history[:3], k=10)
+    assert plain.recall(visitor).item_ids != other.recall(visitor).item_ids
+    for alike in (Query(history=history, k=10), Query(user_id="u007", k=10)):
+        assert plain.recall(alike).item_ids == other.recall(alike).item_ids
+    instead = Query(user_id="u007", history=history[:3], k=10)
+    assert plain.recall(instead).item_ids != other.recall(instead).item_ids, "a history in the call stands for the stored user"

@@ -27,9 +27,10 @@ from kgrecall.recall.channels.pagerank import PageRankChannel, PageRankConfig
 from kgrecall.recall.channels.popularity import PopularityChannel
 from kgrecall.recall.channels.sparse_rows import SparseRows
 from kgrecall.recall.channels.user_knn import UserKnnChannel, UserKnnConfig
-from kgrecall.recall.fusion.combiner import Combiner, Surroundings, log_popularity
+from kgrecall.recall.fusion.combiner import Combiner
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights, VisitorWeights
 from kgrecall.recall.fusion.rank_fusion import Fused, fuse, stacked
+from kgrecall.recall.fusion.surroundings import Surroundings, log_popularity
 from kgrecall.schema import GraphSchema
 
 NUM_ITEMS = 700

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from kgrecall.recall.base import Hits
-from kgrecall.recall.fusion.combiner import Combiner, Surroundings, log_length, log_popularity, together
+from kgrecall.recall.fusion.combiner import Combiner, together
 from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_network
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
 from kgrecall.recall.fusion.fusion_weights import weigh
 from kgrecall.recall.fusion.merged_lists import MergedLists, merge_lists
 from kgrecall.recall.fusion.rank_fusion import Fused, FusionConfig, fuse, stacked
+from kgrecall.recall.fusion.surroundings import Surroundings, log_length, log_popularity
 
 NUM_ITEMS, DEPTH, NAMES = 60, 25, ("a", "b")
 CONFIG = FusionConfig(method="learned")

@@ -10,13 +10,14 @@ import scipy.sparse as sp
 
 from kgrecall.recall.base import Hits, QueryBatch
 from kgrecall.recall.channels.item_knn import ItemKnnChannel
-from kgrecall.recall.fusion.combiner import Combiner, Surroundings
+from kgrecall.recall.fusion.combiner import Combiner
 from kgrecall.recall.fusion.combiner_fit import odds_of
 from kgrecall.recall.fusion.fusion_weights import FittedFusion, weigh
 from kgrecall.recall.fusion.learned_fusion import fit_learned
 from kgrecall.recall.fusion.merged_lists import MergedLists, merge_lists
 from kgrecall.recall.fusion.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.surroundings import Surroundings
 from kgrecall.recall.panel import Panel
 from kgrecall.types import BoolArray
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kgrecall.recall.base import Hits
-from kgrecall.recall.fusion.combiner import Combiner, Surroundings
+from kgrecall.recall.fusion.combiner import Combiner
 from kgrecall.recall.fusion.combiner_fit import odds_of
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights
 from kgrecall.recall.fusion.fusion_weights import weigh
@@ -16,6 +16,7 @@ from kgrecall.recall.fusion.learned_fusion import fit_learned
 from kgrecall.recall.fusion.merged_lists import MergedLists, merge_lists
 from kgrecall.recall.fusion.new_items import MAIN, VISITOR, Populations
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
+from kgrecall.recall.fusion.surroundings import Surroundings
 
 NUM_ITEMS, DEPTH, NAMES = 60, 30, ("people", "popular")
 CONFIG = FusionConfig(method="score")
