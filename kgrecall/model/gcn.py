@@ -35,12 +35,6 @@ def csr_tensor(matrix: sparse.csr_array, *, device: str = "cpu", dtype: torch.dt
         )
 
 
-def csr_array(matrix: Tensor) -> sparse.csr_array:
-    """A torch CSR tensor as scipy's."""
-    values, columns, rows = (t.detach().cpu().numpy() for t in (matrix.values(), matrix.col_indices(), matrix.crow_indices()))
-    return sparse.csr_array((values, columns, rows), shape=(matrix.shape[0], matrix.shape[1]))
-
-
 def symmetric_normalise(matrix: sparse.csr_array) -> sparse.csr_array:
     """``D^-1/2 A D^-1/2`` with weighted degrees; rows without edges stay zero."""
     degree = np.asarray(matrix.sum(axis=1)).ravel()

@@ -15,6 +15,9 @@ from scipy import sparse
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.types import IntArray
 
+INTERACTION = "interaction"
+"""The name of the edges between users and items."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeSpace:
@@ -45,10 +48,9 @@ def relation_matrices(inputs: ModelInputs, *, with_interactions: bool) -> tuple[
     for part in inputs.knowledge:
         block = sparse.csr_array(part.matrix[:, shared[part.label]])
         if block.nnz:
-            name = f"{'^' if part.reverse else ''}{part.relation}:{part.label}"
-            matrices[name] = _symmetric(block, offsets[part.label], space)
+            matrices[f"{part.name}:{part.label}"] = _symmetric(block, offsets[part.label], space)
     if with_interactions:
-        matrices["interaction"] = _symmetric(inputs.history().T.tocsr(), size, space)
+        matrices[INTERACTION] = _symmetric(inputs.history().T.tocsr(), size, space)
     return space, matrices
 
 

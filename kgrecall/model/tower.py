@@ -15,6 +15,8 @@ regression to them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -26,12 +28,14 @@ from torch.nn import functional
 
 from kgrecall.graph.alternating import alternating_factors, in_own_basis
 from kgrecall.graph.singular import item_factors
-from kgrecall.model.gcn import Adjacencies, RelationConv, csr_array
+from kgrecall.model.feature_weights import learned_weights
+from kgrecall.model.features import FeatureBlocks, FeatureWeights, ItemFeatures
+from kgrecall.model.gcn import Adjacencies, RelationConv, symmetric_normalise
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.item_sets import ItemSets, item_sets
 from kgrecall.model.modality import ModalityFusion
-from kgrecall.model.relations import relation_matrices
-from kgrecall.model.ridge import ItemFeatures, ridge
+from kgrecall.model.relations import INTERACTION, NodeSpace, relation_matrices
+from kgrecall.model.ridge import ridge
 from kgrecall.settings import Settings
 from kgrecall.types import FloatArray
 
@@ -67,6 +71,9 @@ class TowerConfig(Settings):
     """How strongly the regression from text and neighbours to item vectors is pulled to zero."""
     text_scale: float = Field(default=0.3, gt=0.0)
     """Length of a text vector beside the edges in that regression: the shorter, the less it is trusted."""
+    learn_worth: bool = True
+    """Place items without interactions by what each relation and the texts are worth, learned on items held out; without,
+    all relations are worth the same, and ``text_scale`` and ``ridge_penalty`` hold."""
     unseen_scale: float = Field(default=1.0, ge=0.0)
     """Multiplies the searched vectors of items without interactions: below 1 they are recalled with more caution."""
 
@@ -97,15 +104,17 @@ class RecallTower(nn.Module):
         degree = np.bincount(history.indices, minlength=inputs.num_items).astype(np.float32)
         self._confidence = np.sqrt(degree) / np.sqrt(degree[degree > 0]).mean()
         self.space, matrices = relation_matrices(inputs, with_interactions=config.interactions_in_graph)
+        self.blocks = _blocks(inputs, self.space, matrices)
+        self.even = FeatureWeights(dict.fromkeys(self.blocks.relations, 1.0), config.text_scale, config.ridge_penalty)
         layers = config.num_layers if matrices else 0
-        self.adjacencies = Adjacencies.build(matrices, device=device) if matrices else None
+        self.adjacencies = Adjacencies.build(matrices, device=device) if layers else None
         self.convs = nn.ModuleList(RelationConv(len(matrices)) for _ in range(layers))
         self.layer_weight = nn.Parameter(torch.eye(1, layers)[0])  # beta: begin with direct neighbours alone
         self.fusion = ModalityFusion(torch.from_numpy(degree))
         self._buffer("met", torch.from_numpy(degree > 0))
         self._buffer("history_scale", torch.from_numpy(np.maximum(degree, 1.0) ** -config.history_power)[:, None])
-        self._buffer("text", None if inputs.text is None else torch.from_numpy(config.text_scale * centred(inputs.text)))
         features = self.features()
+        self._buffer("text", None if features.text is None else torch.from_numpy(features.text))
         told = features if layers else ItemFeatures(self.num_items, None, features.text)
         self._buffer("described", torch.from_numpy(told.present()))
         self.sets = item_sets(inputs, knowledge=config.knowledge, text=config.text, neighbours=config.text_neighbours)
@@ -120,14 +129,12 @@ class RecallTower(nn.Module):
         self.register_buffer(name, tensor, persistent=False)  # follows from the inputs: a checkpoint need not hold it
 
     def features(self) -> ItemFeatures:
-        """Direct neighbours, under the current relation weights, and texts."""
-        text = None if self.text is None else self.text.cpu().numpy()
+        """Direct neighbours and texts, each relation by its weight in the first layer."""
         if self.adjacencies is None:
-            return ItemFeatures(self.num_items, None, text)
-        ones = torch.ones(len(self.adjacencies.relations), device=self.adjacencies.merged.device)
-        weight = functional.softplus(self.convs[0].get_parameter("logit").detach()) if len(self.convs) else ones
-        entities = slice(self.num_items, self.num_items + self.space.num_entities)
-        return ItemFeatures(self.num_items, csr_array(self.adjacencies.weighted(weight))[: self.num_items, entities], text)
+            return self.blocks.weighed(self.even)
+        first = functional.softplus(self.convs[0].get_parameter("logit").detach()).tolist()
+        learned = dict(zip(self.adjacencies.relations, first, strict=True))
+        return self.blocks.weighed(replace(self.even, relations={name: learned[name] for name in self.blocks.relations}))
 
     def forward(self, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Input and output vectors of all items.
@@ -164,26 +171,49 @@ class RecallTower(nn.Module):
         table = functional.softplus(torch.stack([conv.get_parameter("logit").detach() for conv in self.convs])).T
         return dict(zip(self.adjacencies.relations, (tuple(row) for row in table.tolist()), strict=True))
 
+    def worth(self, history: sparse.csr_array, *, seed: int) -> FeatureWeights:
+        """What each relation and the texts are worth for placing an item without interactions."""
+        return learned_weights(self.blocks, history, self.even, seed=seed) if self.config.learn_worth else self.even
+
     @torch.no_grad()
-    def export(self) -> tuple[FloatArray, FloatArray]:
+    def export(self, worth: FeatureWeights | None = None) -> tuple[FloatArray, FloatArray]:
         """Final input and output vectors, each float32 (num_items, d).
 
-        Items without interactions are placed half by what the sets have taught their own vector, half by a new regression from
-        text and neighbours to the trained vectors of all others. Entities that were trained together with the ids explain what
-        the ids leave over, and place new items a good deal worse.
+        Items without interactions lie midway between the direction that the sets have taught their own vector and that of a
+        new regression from text and neighbours to the trained vectors of all others: the less the two agree, the shorter.
+        Entities that were trained together with the ids explain what the ids leave over, and place new items a good deal worse.
+
+        Args:
+            worth: of relations and texts, in that regression; all relations alike where it is None.
         """
+        worth = worth or self.even
         sources, targets = (t.cpu().numpy() for t in self())
-        met, known, features = self.met.cpu().numpy(), self.known.cpu().numpy(), self.features()
+        met, known, features = self.met.cpu().numpy(), self.known.cpu().numpy(), self.blocks.weighed(worth)
         if met.all() or not features.present().any():
             return sources, targets
-        both = np.concatenate([sources / self.history_scale.cpu().numpy(), targets], axis=1)
-        placed = features.apply(ridge(features, both, self._confidence, self.config.ridge_penalty))
-        placed[known] = np.where(features.present()[known, None], placed[known] + both[known], 2 * both[known]) / 2
-        new_sources, new_targets = np.split(placed[~met], 2, axis=1)
-        sources[~met] = new_sources
-        length = np.maximum(np.linalg.norm(new_targets, axis=1, keepdims=True), 1.0)
-        targets[~met] = self.config.unseen_scale * new_targets / length
+        roles = [sources / self.history_scale.cpu().numpy(), targets]
+        weights = ridge(features, np.concatenate(roles, axis=1), self._confidence, worth.penalty)
+        placed = np.split(features.apply(weights), 2, axis=1)
+        new_sources, new_targets = (
+            _midway(by_features[~met], own[~met] * known[~met, None]) for by_features, own in zip(placed, roles, strict=True)
+        )
+        sources[~met] = new_sources * np.linalg.norm(roles[0][met], axis=1).mean()
+        targets[~met] = self.config.unseen_scale * new_targets
         return sources, targets
+
+
+def _midway(*vectors: FloatArray) -> FloatArray:
+    """The mean of the directions of some vectors each (n, d), over those that are not zero: length 1 where all agree."""
+    units = np.stack([functional.normalize(torch.from_numpy(some), dim=1).numpy() for some in vectors])
+    mean: FloatArray = units.sum(axis=0) / np.maximum(units.any(axis=2, keepdims=True).sum(axis=0), 1).astype(np.float32)
+    return mean
+
+
+def _blocks(inputs: ModelInputs, space: NodeSpace, matrices: Mapping[str, sparse.csr_array]) -> FeatureBlocks:
+    """The normalised edges of each relation to entities, and the texts."""
+    items, entities = slice(0, space.num_items), slice(space.num_items, space.num_items + space.num_entities)
+    edges = {name: symmetric_normalise(matrix)[items, entities] for name, matrix in matrices.items() if name != INTERACTION}
+    return FeatureBlocks(space.num_items, edges, None if inputs.text is None else centred(inputs.text))
 
 
 def _start(history: sparse.csr_array, sets: ItemSets, config: TowerConfig, seed: int) -> FloatArray:

@@ -235,7 +235,8 @@ class _Run:
 
     def result(self) -> TrainedModel:
         self.tower.load_state_dict(self.best)
-        sources, items = self.tower.export()
+        worth = self.tower.worth(self.history, seed=self.seed)
+        sources, items = self.tower.export(worth)
         embeddings = Embeddings(history_users(self.history, sources), items, sources)
         return TrainedModel(embeddings, tuple(self.curve), self.best_epoch, self.tower.relation_weights(), self.config)
 

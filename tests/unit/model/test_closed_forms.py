@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from kgrecall.graph.singular import item_factors, normalised
-from kgrecall.model.ridge import ItemFeatures, ridge
+from kgrecall.model.features import ItemFeatures
+from kgrecall.model.ridge import ridge
 
 
 def events(seed: int, shape: tuple[int, int] = (40, 25)) -> sparse.csr_array:
