@@ -8,6 +8,9 @@ from typing import Any
 
 from kgrecall.model.trainer import EpochRecord
 
+_TOLD = 0.05
+"""Smaller shares are not told in words."""
+
 
 @dataclass(frozen=True)
 class BuildReport:
@@ -21,6 +24,9 @@ class BuildReport:
     curve: tuple[EpochRecord, ...]
     epochs: int
     relation_weights: dict[str, tuple[float, ...]]
+    """Of each relation in each layer of training."""
+    worth: dict[str, float]
+    """What relations, and texts, count in placing an item that nobody has chosen, against the one that counts most."""
     chosen: dict[str, Any]
     fusion: str
     weights: dict[str, float]
@@ -44,6 +50,9 @@ class BuildReport:
         if self.curve:
             reached = max((record.valid_recall or 0.0 for record in self.curve), default=0.0)
             lines.append(f"model: {self.epochs} epochs, best validation recall of the newest fold {reached:.4f}")
+        if self.worth:
+            told = ", ".join(f"{name} {share:.2g}" for name, share in self.worth.items() if share >= _TOLD)
+            lines.append(f"new items are placed by {told}")
         lines.append(f"fusion by {self.fusion}: {weights}")
         if self.validation_ndcg is not None:
             lines.append(

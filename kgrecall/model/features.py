@@ -54,6 +54,11 @@ class FeatureWeights:
     text: float
     penalty: float
 
+    def shares(self) -> dict[str, float]:
+        """Weights above zero, of relations and of ``text``, as shares of the largest; the largest first."""
+        weights = {name: weight for name, weight in {**self.relations, "text": self.text}.items() if weight > 0}
+        return {name: weights[name] / max(weights.values()) for name in sorted(weights, key=lambda name: -weights[name])}
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureBlocks:

@@ -105,7 +105,8 @@ class RecallTower(nn.Module):
         self._confidence = np.sqrt(degree) / np.sqrt(degree[degree > 0]).mean()
         self.space, matrices = relation_matrices(inputs, with_interactions=config.interactions_in_graph)
         self.blocks = _blocks(inputs, self.space, matrices)
-        self.even = FeatureWeights(dict.fromkeys(self.blocks.relations, 1.0), config.text_scale, config.ridge_penalty)
+        text_scale = 0.0 if inputs.text is None else config.text_scale
+        self.even = FeatureWeights(dict.fromkeys(self.blocks.relations, 1.0), text_scale, config.ridge_penalty)
         layers = config.num_layers if matrices else 0
         self.adjacencies = Adjacencies.build(matrices, device=device) if layers else None
         self.convs = nn.ModuleList(RelationConv(len(matrices)) for _ in range(layers))

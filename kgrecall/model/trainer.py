@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from kgrecall.model.batches import Batch, BatchSampler
 from kgrecall.model.checkpoint import Checkpoint
+from kgrecall.model.features import FeatureWeights
 from kgrecall.model.inputs import ModelInputs, events_digest
 from kgrecall.model.losses import bpr, sampled_softmax
 from kgrecall.model.tower import RecallTower, TowerConfig, place_users
@@ -86,12 +87,14 @@ class TrainingRun:
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """What training leaves behind: arrays of the best epoch, the curve, the weight of each relation in each layer."""
+    """What training leaves behind: arrays of the best epoch, the curve, the weight of each relation in each layer, and what
+    relations and texts are worth for placing an item without interactions."""
 
     embeddings: Embeddings
     curve: tuple[EpochRecord, ...]
     best_epoch: int
     relation_weights: Mapping[str, tuple[float, ...]]
+    worth: FeatureWeights
     config: ModelConfig
 
     @property
@@ -238,7 +241,7 @@ class _Run:
         worth = self.tower.worth(self.history, seed=self.seed)
         sources, items = self.tower.export(worth)
         embeddings = Embeddings(history_users(self.history, sources), items, sources)
-        return TrainedModel(embeddings, tuple(self.curve), self.best_epoch, self.tower.relation_weights(), self.config)
+        return TrainedModel(embeddings, tuple(self.curve), self.best_epoch, self.tower.relation_weights(), worth, self.config)
 
 
 def _groups(tower: RecallTower, config: ModelConfig) -> list[dict[str, Any]]:

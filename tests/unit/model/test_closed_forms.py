@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from kgrecall.graph.singular import item_factors, normalised
-from kgrecall.model.features import ItemFeatures
+from kgrecall.model.features import FeatureBlocks, FeatureWeights, ItemFeatures
 from kgrecall.model.ridge import ridge
 
 
@@ -85,3 +85,18 @@ def test_present_items_have_a_neighbour_or_a_text() -> None:
     text = np.array([[0.0], [2.0], [0.0]], np.float32)
     assert ItemFeatures(3, graph, text).present().tolist() == [True, True, False]
     assert ItemFeatures(3, None, None).present().tolist() == [False] * 3
+
+
+def test_blocks_are_weighed_and_seen_one_by_one() -> None:
+    first, second, rng = features(1), features(2), np.random.default_rng(3)
+    assert first.graph is not None
+    assert second.graph is not None
+    parts = FeatureBlocks(25, {"A": first.graph, "B": second.graph}, first.text)
+    whole = parts.weighed(FeatureWeights({"A": 2.0, "B": 0.5}, text=3.0, penalty=1.0))
+    x = rng.standard_normal((13, 2)).astype(np.float32)
+    a, b, text = parts.images(x)
+    assert whole.apply(x) == pytest.approx(2 * a + 0.5 * b + 3 * text, abs=1e-4)
+    some = np.array([4, 0])
+    assert parts.take(some).weighed(FeatureWeights({"A": 2.0, "B": 0.5}, 3.0, 1.0)).apply(x) == pytest.approx(
+        whole.apply(x)[some], abs=1e-5
+    )
