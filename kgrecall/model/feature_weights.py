@@ -8,9 +8,10 @@ ranked among themselves for the users who chose some of them:
 All weights get their gradient from one further solve (implicit differentiation: Bengio, "Gradient-based optimization of
 hyperparameters", Neural Computation 2000). With G = dL/dY on held-out rows, Z = (M + l I)^-1 F_w^T G and R = C (V - F_w X):
 
-    dL/dw_r = <G, S_r X> + <R, S_r Z> - <C F_w Z, S_r X>,        dL/dl = - <X, Z>
+    dL/dw = <G, F' X> + <R, F' Z> - <C F_w Z, F' X>,  F' = dF_w/dw;        dL/dl = - <X, Z>
 
-A search of one weight after the other finds the same, in five times the time. What is learned is a property of the
+For each relation w are a weight and the power of an entity's degree that its edges are divided by: how much less hubs say.
+A search of one weight after the other finds no better ones, in five times the time. What is learned is a property of the
 graph and the choices, not of a model: vectors of 32 leading singular directions tell it as well as trained ones.
 """
 
@@ -29,17 +30,21 @@ from kgrecall.model.features import FeatureBlocks, FeatureWeights
 from kgrecall.model.ridge import ridge, ridge_solve
 from kgrecall.types import BoolArray, FloatArray, IntArray
 
-_DIM, _PARTS, _ROUNDS = 32, 5, 15
+_DIM, _PARTS, _ROUNDS = 32, 5, 20
 _LEAST_ITEMS, _MOST_ITEMS = 100, 10_000
 """Fewer items teach nothing that would hold for others; more teach nothing new."""
 _HELD_OUT, _MOST_FOLDS, _MOST_USERS = 600, 3, 1500
 """As many fifths are held out, one after the other, as make so many items."""
 _TEMPERATURE = 0.15
 _STEPS = 8
-_BOUNDS = {"weight": (-7.0, 3.5), "penalty": (-5.0, 3.0), "temperature": (-4.0, 1.0)}
-"""Of the logarithms."""
+_WEIGHT, _PENALTY, _WARMTH = (-7.0, 3.5), (-5.0, 3.0), (-4.0, 1.0)
+"""Bounds of the logarithms."""
+_HUB_SCALE = 3.0
+"""Powers stand three times as large in the search: they act on logarithms of degrees, and would run ahead of the weights."""
+_HUB_POWER = (0.0, _HUB_SCALE)
 _Point = np.ndarray[tuple[int], np.dtype[np.float64]]
-"""The logarithms of all weights, the penalty and the temperature."""
+"""The logarithm of the weight of each relation followed by its hub power times 3, then the logarithms of the weight of the texts
+(if there are any), the penalty and the temperature."""
 
 
 def learned_weights(blocks: FeatureBlocks, history: sparse.csr_array, start: FeatureWeights, *, seed: int) -> FeatureWeights:
@@ -56,15 +61,13 @@ def learned_weights(blocks: FeatureBlocks, history: sparse.csr_array, start: Fea
     search = _Search(blocks.take(items), sparse.csr_array(history[:, items]), start, seed)
     if not search.folds:
         return start
-    names = [*blocks.relations]
-    texts = [] if blocks.text is None else [start.text]
-    begin = np.log([*(start.relations[name] for name in names), *texts, start.penalty, _TEMPERATURE])
+    texts = [] if blocks.text is None else [_WEIGHT]
     found = optimize.minimize(
         search.loss,
-        begin,
+        search.point(start),
         jac=True,
         method="L-BFGS-B",
-        bounds=[_BOUNDS["weight"]] * (len(begin) - 2) + [_BOUNDS["penalty"], _BOUNDS["temperature"]],
+        bounds=[_WEIGHT, _HUB_POWER] * len(blocks.relations) + [*texts, _PENALTY, _WARMTH],
         options={"maxiter": _STEPS, "maxfun": 2 * _STEPS},
     )
     return search.weights(found.x)
@@ -95,11 +98,19 @@ class _Search:
         self.vectors = _unit(factors)
         self.folds = tuple(_folds(history, factors, seed))
 
+    def point(self, weights: FeatureWeights) -> _Point:
+        """Where the search finds these weights."""
+        pairs = [(np.log(weights.relations[name]), _HUB_SCALE * weights.hub_powers[name]) for name in self.blocks.relations]
+        texts = [] if self.blocks.text is None else [np.log(weights.text)]
+        return np.array([*np.ravel(pairs), *texts, np.log(weights.penalty), np.log(_TEMPERATURE)])
+
     def weights(self, point: _Point) -> FeatureWeights:
         """What a point of the search stands for."""
-        *values, penalty, _ = (float(value) for value in np.exp(point))
-        relations = dict(zip(self.blocks.relations, values, strict=False))
-        return FeatureWeights(relations, self.start.text if self.blocks.text is None else values[-1], penalty)
+        names, values = [*self.blocks.relations], [float(value) for value in np.exp(point)]
+        pairs = 2 * len(names)
+        powers = dict(zip(names, (point[1:pairs:2] / _HUB_SCALE).tolist(), strict=True))
+        text = self.start.text if self.blocks.text is None else values[pairs]
+        return FeatureWeights(dict(zip(names, values[0:pairs:2], strict=True)), powers, text, values[-2])
 
     def loss(self, point: _Point) -> tuple[float, _Point]:
         """The loss and its gradient, means over the folds."""
@@ -108,11 +119,11 @@ class _Search:
         return float(np.mean([value for value, _ in found])), np.mean([gradient for _, gradient in found], axis=0)
 
     def _of_fold(self, fold: _Fold, weights: FeatureWeights, point: _Point) -> tuple[float, _Point]:
-        features, values = self.blocks.weighed(weights), np.exp(point)
+        features, temperature = self.blocks.weighed(weights), float(np.exp(point[-1]))
         confidence = np.where(fold.held, 0.0, self.confidence).astype(np.float32)
         x = ridge(features, self.vectors, confidence, weights.penalty, rounds=_ROUNDS)
         placed = features.apply(x)
-        loss, upstream, by_temperature = _ranking_loss(fold, placed[fold.held], float(values[-1]))
+        loss, upstream, by_temperature = _ranking_loss(fold, placed[fold.held], temperature)
         at_items = np.zeros_like(placed)
         at_items[fold.held] = upstream
         right = features.adjoint(at_items)
@@ -122,10 +133,11 @@ class _Search:
         left_over = confidence[:, None] * (self.vectors - placed)
         by_weight = [
             np.vdot(at_items, ahead) + unit * (np.vdot(left_over, adjoint) - np.vdot(back, ahead))
-            for ahead, adjoint in zip(self.blocks.images(x), self.blocks.images(z), strict=True)
+            for ahead, adjoint in zip(self.blocks.images(x, weights), self.blocks.images(z, weights), strict=True)
         ]
-        gradient = np.array([*by_weight, -unit * np.vdot(x, z), 1.0]) * values  # of the logarithms
-        gradient[-1] = by_temperature
+        by_penalty = -unit * weights.penalty * np.vdot(x, z)
+        gradient = np.array([*by_weight, by_penalty, by_temperature], np.float64)
+        gradient[1 : 2 * len(self.blocks.relations) : 2] /= _HUB_SCALE
         return loss, gradient
 
 

@@ -48,9 +48,12 @@ class ItemFeatures:
 
 @dataclass(frozen=True, slots=True)
 class FeatureWeights:
-    """What multiplies the edges of each relation and the texts in a regression, and how strongly it is pulled to zero."""
+    """What multiplies the edges of each relation and the texts in a regression, and how strongly it is pulled to zero.
+
+    ``hub_powers``: an edge to an entity of ``d`` items is divided by ``d ** power``: how much less hubs say."""
 
     relations: Mapping[str, float]
+    hub_powers: Mapping[str, float]
     text: float
     penalty: float
 
@@ -62,26 +65,50 @@ class FeatureWeights:
 
 @dataclass(frozen=True, slots=True)
 class FeatureBlocks:
-    """The parts of :class:`ItemFeatures` before they are weighed: ``relations`` name -> csr float32 (num_items,
-    num_entities), all over the same entities; ``text`` float32 (num_items, text_dim) or None."""
+    """The parts of :class:`ItemFeatures` before they are weighed.
+
+    Shapes: ``relations`` name -> csr float32 (num_items, num_entities), all over the same entities, edges divided by the root
+    of the weight of all edges of the item; ``degrees`` name -> float32 (num_entities,), >= 1, the weight of the edges of each
+    entity; ``text`` float32 (num_items, text_dim) or None.
+    """
 
     num_items: int
     relations: Mapping[str, sparse.csr_array]
+    degrees: Mapping[str, FloatArray]
     text: FloatArray | None
 
+    @classmethod
+    def of(cls, num_items: int, edges: Mapping[str, sparse.csr_array], text: FloatArray | None) -> FeatureBlocks:
+        """From weighted edges (num_items, num_entities) of each relation."""
+        relations, degrees = {}, {}
+        for name, matrix in edges.items():
+            by_item = np.asarray(matrix.sum(axis=1)).ravel()
+            scale = np.divide(1.0, np.sqrt(by_item), out=np.zeros_like(by_item, np.float64), where=by_item > 0)
+            relations[name] = sparse.csr_array(sparse.diags_array(scale) @ matrix).astype(np.float32)
+            degrees[name] = np.maximum(np.asarray(matrix.sum(axis=0), np.float32).ravel(), np.float32(1.0))
+        return cls(num_items, relations, degrees, text)
+
     def weighed(self, weights: FeatureWeights) -> ItemFeatures:
-        """One matrix of all edges, each times the weight of its relation, beside the weighed texts."""
-        parts = [np.float32(weights.relations[name]) * matrix for name, matrix in self.relations.items()]
+        """One matrix of all edges, each by the weights of its relation, beside the weighed texts."""
+        parts = [self._columns(name, weights)[None, :] * matrix for name, matrix in self.relations.items()]
         graph = sparse.csr_array(sum(parts[1:], parts[0])) if parts else None
         return ItemFeatures(self.num_items, graph, None if self.text is None else np.float32(weights.text) * self.text)
 
-    def images(self, x: FloatArray) -> Iterator[FloatArray]:
-        """``S_r x`` of each relation, then ``T x``: (num_entities + text_dim, d) -> (num_items, d) each."""
+    def _columns(self, name: str, weights: FeatureWeights) -> FloatArray:
+        """What multiplies the edges to each entity."""
+        column: FloatArray = (weights.relations[name] * self.degrees[name] ** -weights.hub_powers[name]).astype(np.float32)
+        return column
+
+    def images(self, x: FloatArray, weights: FeatureWeights) -> Iterator[FloatArray]:
+        """``dF/dw x`` for the logarithm w of the weight of each relation, for its hub power, and for the logarithm of the
+        weight of the texts: (num_entities + text_dim, d) -> (num_items, d) each."""
         width = next((matrix.shape[1] for matrix in self.relations.values()), 0)
-        for matrix in self.relations.values():
-            yield matrix @ x[:width]
+        for name, matrix in self.relations.items():
+            column = self._columns(name, weights)[:, None]
+            yield matrix @ (column * x[:width])
+            yield matrix @ (column * -np.log(self.degrees[name])[:, None] * x[:width])
         if self.text is not None:
-            yield self.text @ x[width:]
+            yield np.float32(weights.text) * (self.text @ x[width:])
 
     def take(self, items: IntArray) -> FeatureBlocks:
         """The same of these items alone."""

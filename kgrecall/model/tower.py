@@ -30,7 +30,7 @@ from kgrecall.graph.alternating import alternating_factors, in_own_basis
 from kgrecall.graph.singular import item_factors
 from kgrecall.model.feature_weights import learned_weights
 from kgrecall.model.features import FeatureBlocks, FeatureWeights, ItemFeatures
-from kgrecall.model.gcn import Adjacencies, RelationConv, symmetric_normalise
+from kgrecall.model.gcn import Adjacencies, RelationConv
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.item_sets import ItemSets, item_sets
 from kgrecall.model.modality import ModalityFusion
@@ -106,7 +106,8 @@ class RecallTower(nn.Module):
         self.space, matrices = relation_matrices(inputs, with_interactions=config.interactions_in_graph)
         self.blocks = _blocks(inputs, self.space, matrices)
         text_scale = 0.0 if inputs.text is None else config.text_scale
-        self.even = FeatureWeights(dict.fromkeys(self.blocks.relations, 1.0), text_scale, config.ridge_penalty)
+        names = self.blocks.relations
+        self.even = FeatureWeights(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.5), text_scale, config.ridge_penalty)
         layers = config.num_layers if matrices else 0
         self.adjacencies = Adjacencies.build(matrices, device=device) if layers else None
         self.convs = nn.ModuleList(RelationConv(len(matrices)) for _ in range(layers))
@@ -211,10 +212,10 @@ def _midway(*vectors: FloatArray) -> FloatArray:
 
 
 def _blocks(inputs: ModelInputs, space: NodeSpace, matrices: Mapping[str, sparse.csr_array]) -> FeatureBlocks:
-    """The normalised edges of each relation to entities, and the texts."""
+    """The edges of each relation to entities, and the texts."""
     items, entities = slice(0, space.num_items), slice(space.num_items, space.num_items + space.num_entities)
-    edges = {name: symmetric_normalise(matrix)[items, entities] for name, matrix in matrices.items() if name != INTERACTION}
-    return FeatureBlocks(space.num_items, edges, None if inputs.text is None else centred(inputs.text))
+    edges = {name: matrix[items, entities] for name, matrix in matrices.items() if name != INTERACTION}
+    return FeatureBlocks.of(space.num_items, edges, None if inputs.text is None else centred(inputs.text))
 
 
 def _start(history: sparse.csr_array, sets: ItemSets, config: TowerConfig, seed: int) -> FloatArray:

@@ -88,15 +88,19 @@ def test_present_items_have_a_neighbour_or_a_text() -> None:
 
 
 def test_blocks_are_weighed_and_seen_one_by_one() -> None:
-    first, second, rng = features(1), features(2), np.random.default_rng(3)
-    assert first.graph is not None
-    assert second.graph is not None
-    parts = FeatureBlocks(25, {"A": first.graph, "B": second.graph}, first.text)
-    whole = parts.weighed(FeatureWeights({"A": 2.0, "B": 0.5}, text=3.0, penalty=1.0))
-    x = rng.standard_normal((13, 2)).astype(np.float32)
-    a, b, text = parts.images(x)
-    assert whole.apply(x) == pytest.approx(2 * a + 0.5 * b + 3 * text, abs=1e-4)
+    edges = {name: features(seed).graph for name, seed in (("A", 1), ("B", 2))}
+    parts = FeatureBlocks.of(25, {name: matrix for name, matrix in edges.items() if matrix is not None}, features(1).text)
+    weights = FeatureWeights({"A": 2.0, "B": 0.5}, {"A": 0.5, "B": 0.2}, text=3.0, penalty=1.0)
+    whole = parts.weighed(weights)
+    a, b = (matrix.toarray() for matrix in edges.values() if matrix is not None)
+    by_hand = [
+        weight * m / np.sqrt(np.maximum(m.sum(axis=1, keepdims=True), 1e-9)) / np.maximum(m.sum(axis=0), 1) ** power
+        for m, weight, power in ((a, 2.0, 0.5), (b, 0.5, 0.2))
+    ]
+    assert whole.graph is not None
+    assert whole.graph.toarray() == pytest.approx(sum(by_hand), abs=1e-5)
+    x = np.random.default_rng(3).standard_normal((13, 2)).astype(np.float32)
+    of_a, _, of_b, _, of_text = parts.images(x, weights)
+    assert whole.apply(x) == pytest.approx(of_a + of_b + of_text, abs=1e-4)
     some = np.array([4, 0])
-    assert parts.take(some).weighed(FeatureWeights({"A": 2.0, "B": 0.5}, 3.0, 1.0)).apply(x) == pytest.approx(
-        whole.apply(x)[some], abs=1e-5
-    )
+    assert parts.take(some).weighed(weights).apply(x) == pytest.approx(whole.apply(x)[some], abs=1e-5)
