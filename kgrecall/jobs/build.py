@@ -170,7 +170,7 @@ class _Build:
             curve=runs[0].curve if runs else model.curve if model else (),
             epochs=len(model.curve) if model else 0,
             relation_weights=dict(model.relation_weights) if model else {},
-            worth=model.worth.shares() if model else {},
+            worth=dict(model.worth) if model else {},
             chosen={name: _plain(value) for name, value in asdict(chosen).items()},
             fusion=fusion.method,
             weights={name: fusion.weight(name) for name in served.channel_names},

@@ -8,7 +8,7 @@ from typing import Any
 
 from kgrecall.model.trainer import EpochRecord
 
-_TOLD = 0.05
+_TOLD = 0.01
 """Smaller shares are not told in words."""
 
 
@@ -26,7 +26,7 @@ class BuildReport:
     relation_weights: dict[str, tuple[float, ...]]
     """Of each relation in each layer of training."""
     worth: dict[str, float]
-    """What relations, and texts, count in placing an item that nobody has chosen, against the one that counts most."""
+    """The share of each relation, and of texts, in what places an item that nobody has chosen; they add up to 1."""
     chosen: dict[str, Any]
     fusion: str
     weights: dict[str, float]
@@ -51,7 +51,7 @@ class BuildReport:
             reached = max((record.valid_recall or 0.0 for record in self.curve), default=0.0)
             lines.append(f"model: {self.epochs} epochs, best validation recall of the newest fold {reached:.4f}")
         if self.worth:
-            told = ", ".join(f"{name} {share:.2g}" for name, share in self.worth.items() if share >= _TOLD)
+            told = ", ".join(f"{name} {share:.0%}" for name, share in self.worth.items() if share >= _TOLD)
             lines.append(f"new items are placed by {told}")
         lines.append(f"fusion by {self.fusion}: {weights}")
         if self.validation_ndcg is not None:

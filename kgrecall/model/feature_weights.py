@@ -43,7 +43,7 @@ _HUB_SCALE = 3.0
 """Powers stand three times as large in the search: they act on logarithms of degrees, and would run ahead of the weights."""
 _HUB_POWER = (0.0, _HUB_SCALE)
 _Point = np.ndarray[tuple[int], np.dtype[np.float64]]
-"""The logarithm of the weight of each relation followed by its hub power times 3, then the logarithms of the weight of the texts
+"""The logarithm of each relation's weight followed by three times its hub power, then the logarithms of the weight of the texts
 (if there are any), the penalty and the temperature."""
 
 
@@ -159,7 +159,7 @@ def _folds(history: sparse.csr_array, factors: FloatArray, seed: int) -> Iterato
 def _ranking_loss(fold: _Fold, placed: FloatArray, temperature: float) -> tuple[float, FloatArray, float]:
     """The loss of these vectors, its gradient by them, and by the logarithm of the temperature.
 
-    Vectors longer than 1 count with length 1, as in the export of the tower.
+    Vectors longer than 1 count with length 1: what is uncertain may lie nearer to zero, nothing further out than known items.
     """
     length = np.linalg.norm(placed, axis=1, keepdims=True)
     long = length > 1

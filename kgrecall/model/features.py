@@ -50,17 +50,13 @@ class ItemFeatures:
 class FeatureWeights:
     """What multiplies the edges of each relation and the texts in a regression, and how strongly it is pulled to zero.
 
-    ``hub_powers``: an edge to an entity of ``d`` items is divided by ``d ** power``: how much less hubs say."""
+    ``hub_powers``: an edge to an entity of ``d`` items is divided by ``d ** power``: how much less hubs say.
+    """
 
     relations: Mapping[str, float]
     hub_powers: Mapping[str, float]
     text: float
     penalty: float
-
-    def shares(self) -> dict[str, float]:
-        """Weights above zero, of relations and of ``text``, as shares of the largest; the largest first."""
-        weights = {name: weight for name, weight in {**self.relations, "text": self.text}.items() if weight > 0}
-        return {name: weights[name] / max(weights.values()) for name in sorted(weights, key=lambda name: -weights[name])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +94,15 @@ class FeatureBlocks:
         """What multiplies the edges to each entity."""
         column: FloatArray = (weights.relations[name] * self.degrees[name] ** -weights.hub_powers[name]).astype(np.float32)
         return column
+
+    def shares(self, weights: FeatureWeights) -> dict[str, float]:
+        """What each relation, and ``text``, has of all squared weighed edges and texts; the largest first."""
+        edges = {name: self._columns(name, weights)[m.indices] * m.data for name, m in self.relations.items()}
+        energy = {name: float(np.vdot(values, values)) for name, values in edges.items()}
+        if self.text is not None:
+            energy["text"] = weights.text**2 * float(np.vdot(self.text, self.text))
+        total = sum(energy.values()) or 1.0
+        return {name: energy[name] / total for name in sorted(energy, key=lambda name: -energy[name])}
 
     def images(self, x: FloatArray, weights: FeatureWeights) -> Iterator[FloatArray]:
         """``dF/dw x`` for the logarithm w of the weight of each relation, for its hub power, and for the logarithm of the

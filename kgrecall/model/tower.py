@@ -116,7 +116,7 @@ class RecallTower(nn.Module):
         self._buffer("met", torch.from_numpy(degree > 0))
         self._buffer("history_scale", torch.from_numpy(np.maximum(degree, 1.0) ** -config.history_power)[:, None])
         features = self.features()
-        self._buffer("text", None if features.text is None else torch.from_numpy(features.text))
+        self._buffer("text", None if self.blocks.text is None else torch.from_numpy(self.blocks.text))
         told = features if layers else ItemFeatures(self.num_items, None, features.text)
         self._buffer("described", torch.from_numpy(told.present()))
         self.sets = item_sets(inputs, knowledge=config.knowledge, text=config.text, neighbours=config.text_neighbours)
@@ -149,7 +149,7 @@ class RecallTower(nn.Module):
         text and neighbours predict lies near the mean of many items.
         """
         visible = self.known if kept is None else self.known & (kept | ~self.described)
-        text = None if self.text is None else self.text @ self.text_map  # (num_items, 2 d)
+        text = None if self.text is None else self.config.text_scale * (self.text @ self.text_map)  # (num_items, 2 d)
         hood = self._neighbourhood(self.item_id * visible[:, None])
         sources, targets = self.fusion(self.item_id, text, hood, visible).chunk(2, dim=1)
         length = targets.norm(dim=1, keepdim=True)
@@ -197,14 +197,14 @@ class RecallTower(nn.Module):
         weights = ridge(features, np.concatenate(roles, axis=1), self._confidence, worth.penalty)
         placed = np.split(features.apply(weights), 2, axis=1)
         new_sources, new_targets = (
-            _midway(by_features[~met], own[~met] * known[~met, None]) for by_features, own in zip(placed, roles, strict=True)
+            midway(by_features[~met], own[~met] * known[~met, None]) for by_features, own in zip(placed, roles, strict=True)
         )
         sources[~met] = new_sources * np.linalg.norm(roles[0][met], axis=1).mean()
         targets[~met] = self.config.unseen_scale * new_targets
         return sources, targets
 
 
-def _midway(*vectors: FloatArray) -> FloatArray:
+def midway(*vectors: FloatArray) -> FloatArray:
     """The mean of the directions of some vectors each (n, d), over those that are not zero: length 1 where all agree."""
     units = np.stack([functional.normalize(torch.from_numpy(some), dim=1).numpy() for some in vectors])
     mean: FloatArray = units.sum(axis=0) / np.maximum(units.any(axis=2, keepdims=True).sum(axis=0), 1).astype(np.float32)

@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from kgrecall.model.batches import Batch, BatchSampler
 from kgrecall.model.checkpoint import Checkpoint
-from kgrecall.model.features import FeatureWeights
 from kgrecall.model.inputs import ModelInputs, events_digest
 from kgrecall.model.losses import bpr, sampled_softmax
 from kgrecall.model.tower import RecallTower, TowerConfig, place_users
@@ -87,14 +86,14 @@ class TrainingRun:
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """What training leaves behind: arrays of the best epoch, the curve, the weight of each relation in each layer, and what
-    relations and texts are worth for placing an item without interactions."""
+    """What training leaves behind: arrays of the best epoch, the curve, the weight of each relation in each layer, and the
+    share of each relation, and of texts, in what places an item without interactions."""
 
     embeddings: Embeddings
     curve: tuple[EpochRecord, ...]
     best_epoch: int
     relation_weights: Mapping[str, tuple[float, ...]]
-    worth: FeatureWeights
+    worth: Mapping[str, float]
     config: ModelConfig
 
     @property
@@ -240,8 +239,8 @@ class _Run:
         self.tower.load_state_dict(self.best)
         worth = self.tower.worth(self.history, seed=self.seed)
         sources, items = self.tower.export(worth)
-        embeddings = Embeddings(history_users(self.history, sources), items, sources)
-        return TrainedModel(embeddings, tuple(self.curve), self.best_epoch, self.tower.relation_weights(), worth, self.config)
+        embeddings, shares = Embeddings(history_users(self.history, sources), items, sources), self.tower.blocks.shares(worth)
+        return TrainedModel(embeddings, tuple(self.curve), self.best_epoch, self.tower.relation_weights(), shares, self.config)
 
 
 def _groups(tower: RecallTower, config: ModelConfig) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import torch
 from scipy import sparse
 
 from kgrecall.graph.knowledge import Incidence
+from kgrecall.model import feature_weights
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.tower import TowerConfig
 from kgrecall.model.trainer import ModelConfig, TrainedModel, _Run, train
@@ -126,3 +127,15 @@ def test_gradients_do_not_pile_up() -> None:
     assert found[0].keys() == {name for name, p in run.tower.named_parameters() if p.numel()}
     for name, gradient in found[0].items():
         torch.testing.assert_close(gradient, found[1][name])
+
+
+def test_what_is_noise_is_learned_to_say_little_of_new_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_weights, "_LEAST_ITEMS", 50)
+    noise = [tags(seed, shuffled=True, relation=f"NOISE_{seed}") for seed in range(5, 9)]
+    inputs = ModelInputs(world(0), [tags(1), *noise])
+    told, even = (
+        train(inputs, CONFIG.model_copy(update={"tower": TowerConfig(dim=16, learn_worth=learned)}), seed=0)
+        for learned in (True, False)
+    )
+    assert found_new(told) > found_new(even) + 0.05
+    assert told.worth["HAS_TAG:Tag"] > 0.5 > 0.25 > even.worth["HAS_TAG:Tag"]

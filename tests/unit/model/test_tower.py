@@ -11,7 +11,7 @@ from kgrecall.graph.knowledge import Incidence
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.modality import ModalityFusion
 from kgrecall.model.relations import relation_matrices
-from kgrecall.model.tower import RecallTower, TowerConfig, centred, place_users
+from kgrecall.model.tower import RecallTower, TowerConfig, centred, midway, place_users
 from kgrecall.model.validation import recall_at
 from kgrecall.types import Interactions
 
@@ -117,6 +117,12 @@ def test_unseen_items_are_exported_with_caution() -> None:
     assert less[4] == pytest.approx(0.5 * targets[4])
     assert less[:4] == pytest.approx(targets[:4])
     assert tower().export()[1][4].tolist() == [0] * 4  # nothing is known of it
+
+
+def test_midway_is_shorter_where_directions_differ_and_leaves_out_what_is_silent() -> None:
+    first = np.array([[2.0, 0.0], [0.0, 3.0], [0.0, 0.0], [0.0, 0.0]], np.float32)
+    second = np.array([[5.0, 0.0], [1.0, 0.0], [0.0, -4.0], [0.0, 0.0]], np.float32)
+    assert midway(first, second).tolist() == [[1.0, 0.0], [0.5, 0.5], [0.0, -1.0], [0.0, 0.0]]
 
 
 def test_relation_weights_carry_the_names_of_relations() -> None:
