@@ -80,7 +80,8 @@ class Asked:
         names = tuple(self.hits) if names is None else tuple(names)
         lists = self.populations(config, names)
         fitted = weigh(lists.known, names, config)
-        fitted = replace(fitted, config=with_new_items(fitted.config, lists, names))
+        visitors = _ndcg(lists.visiting, {name: fitted.config.weight(name) for name in names})
+        fitted = replace(fitted, config=with_new_items(fitted.config, lists, names), visitors=visitors)
         return fit_learned(fitted, lists, names, self.around) if config.method == "learned" else fitted
 
     def best(
@@ -88,8 +89,9 @@ class Asked:
     ) -> tuple[FittedFusion, tuple[str, ...]]:
         """The fusion with the best NDCG@20 among these methods, each with its own best weights, and what was left out.
 
-        A learned one stands unless another is better by more than a standard error: it is measured on queries that its network
-        did not see, and the others on those that their weights were fitted on.
+        All queries count alike, those of known users and those of visitors. A learned one stands unless another is better by
+        more than a standard error: it is measured on queries that its network did not see, and the others, for known users,
+        on those that their weights were fitted on.
 
         Args:
             keep: drop channels that are not missed, but none of these; None: drop none. The fusion has weights for the
@@ -112,8 +114,9 @@ class Asked:
 
 def _worth(fitted: FittedFusion) -> float:
     """What a fusion is compared by."""
-    error = fitted.values.std() / np.sqrt(len(fitted.values))
-    return fitted.value + (float(error) if fitted.config.method == "learned" else 0.0)
+    values = np.concatenate([fitted.values, fitted.visitors])
+    error = values.std() / np.sqrt(len(values)) if fitted.config.method == "learned" else 0.0
+    return float(values.mean() + error)
 
 
 def _dispensable(lists: MergedLists, names: Sequence[str], config: FusionConfig, keep: Collection[str]) -> dict[str, str]:

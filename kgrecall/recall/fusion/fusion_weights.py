@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -20,11 +20,13 @@ _LEAST_GAIN = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedFusion:
-    """The chosen configuration, its measure on each validation query (float64 (q,)), and the mean that equal weights reach."""
+    """The chosen configuration, its measure on each validation query (float64 (q,)), the mean that equal weights reach, and its
+    measure on each query of a visitor (float64 (v,)), where any are practised."""
 
     config: FusionConfig
     values: Values
     equal_weights: float
+    visitors: Values = field(default_factory=lambda: np.zeros(0))
 
     @property
     def value(self) -> float:

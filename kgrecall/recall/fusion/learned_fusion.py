@@ -10,6 +10,7 @@ from kgrecall.recall.fusion.combiner import Combiner, Network, together
 from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_network, odds_of
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights, VisitorWeights
 from kgrecall.recall.fusion.fusion_weights import FittedFusion
+from kgrecall.recall.fusion.merged_lists import Values
 from kgrecall.recall.fusion.new_items import Populations
 from kgrecall.recall.fusion.surroundings import Surroundings
 from kgrecall.types import FloatArray
@@ -37,9 +38,8 @@ def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], 
         return None
     of_main = np.isin(lists.taught.queries, lists.known.queries)
     changes: dict[str, object] = {"weights": _named(names, first), "new_weights": {}}
-    combiner = CombinerWeights(
-        channels=tuple(names), known=known.weights, visitor=_of_visitors(known, lists, first, around), floor=0
-    )
+    visitor, visitors = _of_visitors(known, lists, first, around)
+    combiner = CombinerWeights(channels=tuple(names), known=known.weights, visitor=visitor, floor=0)
     new = None
     if lists.enough:
         own = [fitted.config.new_weight(name) for name in names]
@@ -52,17 +52,20 @@ def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], 
     odds = odds_of(lists.every, around, Combiner(combiner).log_odds)
     floor = float(odds[odds > -np.inf].min())
     changes["combiner"] = combiner.model_copy(update={"floor": round(floor, 7)})
-    return FittedFusion(fitted.config.model_copy(update=changes), known.values[of_main], fitted.equal_weights)
+    return FittedFusion(fitted.config.model_copy(update=changes), known.values[of_main], fitted.equal_weights, visitors)
 
 
-def _of_visitors(known: FittedNetwork, lists: Populations, first: FloatArray, around: Surroundings) -> VisitorWeights | None:
-    """A network that visitors alone have taught; None unless it serves those that it did not see better than ``known`` does."""
+def _of_visitors(
+    known: FittedNetwork, lists: Populations, first: FloatArray, around: Surroundings
+) -> tuple[VisitorWeights | None, Values]:
+    """A network that visitors alone have taught, None unless it serves others better than ``known`` does, and how well visitors
+    are served."""
     own = fit_network(lists.visiting, first, around, enough=_ENOUGH_VISITORS)
-    of_visitors = np.isin(lists.taught.queries, lists.visiting.queries)
-    if own is None or own.values.mean() <= known.values[of_visitors].mean():
-        return None
+    by_known = known.values[np.isin(lists.taught.queries, lists.visiting.queries)]
+    if own is None or own.values.mean() <= by_known.mean():
+        return None, by_known
     longest = float(around.history[lists.visiting.queries].max())
-    return VisitorWeights(network=own.weights, most=round(np.expm1(longest)))
+    return VisitorWeights(network=own.weights, most=round(np.expm1(longest))), own.values
 
 
 def _beside(combiner: CombinerWeights, new: NetworkWeights, lists: Populations, around: Surroundings) -> NewItemWeights | None:

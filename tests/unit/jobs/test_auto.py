@@ -100,16 +100,18 @@ def test_channels_that_repeat_another_go_and_those_to_keep_stay() -> None:
 
 
 def test_a_learned_fusion_stands_unless_another_is_surely_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It alone was measured on queries that it had not seen."""
+    """It alone was measured on queries that it had not seen; visitors count like known users."""
     rng = np.random.default_rng(0)
     measured = rng.random(400)
     nothing = np.zeros(0, np.int64)
     around = Surroundings(np.zeros((1, 3), np.float32), nothing, np.zeros(0, np.float32), np.zeros(0, np.bool_))
     asked = Asked({}, np.zeros(1, np.int64), nothing, around, np.zeros((1, 3), np.bool_), np.zeros(0, np.int8))
     methods = (FusionConfig(method="score"), FusionConfig(method="learned"), FusionConfig(method="rrf"))
-    for ahead, best in ((0.005, "learned"), (0.05, "score")):
+    for ahead, of_visitors, best in ((0.005, 0, "learned"), (0.05, 0, "score"), (0.05, 300, "learned")):
         values = {"score": measured + ahead, "learned": measured, "rrf": measured - 0.1}
-        monkeypatch.setattr(Asked, "fit", lambda _, config, names, v=values: FittedFusion(config, v[config.method], 0.0))
+        served = {name: np.full(of_visitors, 0.6 if name == "learned" else 0.5) for name in values}
+        found = {m.method: FittedFusion(m, values[m.method], 0.0, served[m.method]) for m in methods}
+        monkeypatch.setattr(Asked, "fit", lambda _, config, names, found=found: found[config.method])
         assert asked.best(methods)[0].config.method == best
 
 
