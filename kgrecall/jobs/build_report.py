@@ -26,7 +26,8 @@ class BuildReport:
     relation_weights: dict[str, tuple[float, ...]]
     """Of each relation in each layer of training."""
     worth: dict[str, float]
-    """The share of each relation, and of texts, in what places an item that nobody has chosen; they add up to 1."""
+    """The share of each relation, and of texts, in where items lie that nobody has chosen; they add up to 1. Empty where every
+    item was chosen, or nothing is known of one."""
     chosen: dict[str, Any]
     fusion: str
     weights: dict[str, float]

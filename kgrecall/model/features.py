@@ -90,24 +90,31 @@ class FeatureBlocks:
         graph = sparse.csr_array(sum(parts[1:], parts[0])) if parts else None
         return ItemFeatures(self.num_items, graph, None if self.text is None else np.float32(weights.text) * self.text)
 
+    @property
+    def _num_entities(self) -> int:
+        return next((int(matrix.shape[1]) for matrix in self.relations.values()), 0)
+
     def _columns(self, name: str, weights: FeatureWeights) -> FloatArray:
         """What multiplies the edges to each entity."""
         column: FloatArray = (weights.relations[name] * self.degrees[name] ** -weights.hub_powers[name]).astype(np.float32)
         return column
 
-    def shares(self, weights: FeatureWeights) -> dict[str, float]:
-        """What each relation, and ``text``, has of all squared weighed edges and texts; the largest first."""
-        edges = {name: self._columns(name, weights)[m.indices] * m.data for name, m in self.relations.items()}
-        energy = {name: float(np.vdot(values, values)) for name, values in edges.items()}
+    def shares(self, x: FloatArray, weights: FeatureWeights) -> dict[str, float]:
+        """What each relation, and ``text``, has of ``F x`` for an x (num_entities + text_dim, d): shares that add up to 1, the
+        largest first, by the inner product with the whole (Pratt, 1987); below 0 where it takes back what others say."""
+        width = self._num_entities
+        parts = {name: matrix @ (self._columns(name, weights)[:, None] * x[:width]) for name, matrix in self.relations.items()}
         if self.text is not None:
-            energy["text"] = weights.text**2 * float(np.vdot(self.text, self.text))
-        total = sum(energy.values()) or 1.0
-        return {name: energy[name] / total for name in sorted(energy, key=lambda name: -energy[name])}
+            parts["text"] = np.float32(weights.text) * (self.text @ x[width:])
+        whole = sum(parts.values())
+        shares = {name: float(np.vdot(part, whole)) for name, part in parts.items()}
+        total = sum(shares.values()) or 1.0
+        return {name: shares[name] / total for name in sorted(shares, key=lambda name: -shares[name])}
 
     def images(self, x: FloatArray, weights: FeatureWeights) -> Iterator[FloatArray]:
         """``dF/dw x`` for the logarithm w of the weight of each relation, for its hub power, and for the logarithm of the
         weight of the texts: (num_entities + text_dim, d) -> (num_items, d) each."""
-        width = next((matrix.shape[1] for matrix in self.relations.values()), 0)
+        width = self._num_entities
         for name, matrix in self.relations.items():
             column = self._columns(name, weights)[:, None]
             yield matrix @ (column * x[:width])

@@ -174,12 +174,14 @@ class RecallTower(nn.Module):
         return dict(zip(self.adjacencies.relations, (tuple(row) for row in table.tolist()), strict=True))
 
     def worth(self, history: sparse.csr_array, *, seed: int) -> FeatureWeights:
-        """What each relation and the texts are worth for placing an item without interactions."""
-        return learned_weights(self.blocks, history, self.even, seed=seed) if self.config.learn_worth else self.even
+        """What each relation and the texts are worth for placing an item without interactions, where there is any."""
+        learn = self.config.learn_worth and not bool(self.met.all())
+        return learned_weights(self.blocks, history, self.even, seed=seed) if learn else self.even
 
     @torch.no_grad()
-    def export(self, worth: FeatureWeights | None = None) -> tuple[FloatArray, FloatArray]:
-        """Final input and output vectors, each float32 (num_items, d).
+    def export(self, worth: FeatureWeights | None = None) -> tuple[FloatArray, FloatArray, dict[str, float]]:
+        """Final input and output vectors, each float32 (num_items, d), and the shares of what is known of items without
+        interactions in where those lie: of each relation, and of ``text``.
 
         Items without interactions lie midway between the direction that the sets have taught their own vector and that of a
         new regression from text and neighbours to the trained vectors of all others: the less the two agree, the shorter.
@@ -192,7 +194,7 @@ class RecallTower(nn.Module):
         sources, targets = (t.cpu().numpy() for t in self())
         met, known, features = self.met.cpu().numpy(), self.known.cpu().numpy(), self.blocks.weighed(worth)
         if met.all() or not features.present().any():
-            return sources, targets
+            return sources, targets, {}
         roles = [sources / self.history_scale.cpu().numpy(), targets]
         weights = ridge(features, np.concatenate(roles, axis=1), self._confidence, worth.penalty)
         placed = np.split(features.apply(weights), 2, axis=1)
@@ -201,7 +203,7 @@ class RecallTower(nn.Module):
         )
         sources[~met] = new_sources * np.linalg.norm(roles[0][met], axis=1).mean()
         targets[~met] = self.config.unseen_scale * new_targets
-        return sources, targets
+        return sources, targets, self.blocks.take(np.flatnonzero(~met)).shares(weights, worth)
 
 
 def midway(*vectors: FloatArray) -> FloatArray:

@@ -87,7 +87,7 @@ class TrainingRun:
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
     """What training leaves behind: arrays of the best epoch, the curve, the weight of each relation in each layer, and the
-    share of each relation, and of texts, in what places an item without interactions."""
+    share of each relation, and of texts, in where items without interactions lie."""
 
     embeddings: Embeddings
     curve: tuple[EpochRecord, ...]
@@ -237,9 +237,8 @@ class _Run:
 
     def result(self) -> TrainedModel:
         self.tower.load_state_dict(self.best)
-        worth = self.tower.worth(self.history, seed=self.seed)
-        sources, items = self.tower.export(worth)
-        embeddings, shares = Embeddings(history_users(self.history, sources), items, sources), self.tower.blocks.shares(worth)
+        sources, items, shares = self.tower.export(self.tower.worth(self.history, seed=self.seed))
+        embeddings = Embeddings(history_users(self.history, sources), items, sources)
         return TrainedModel(embeddings, tuple(self.curve), self.best_epoch, self.tower.relation_weights(), shares, self.config)
 
 

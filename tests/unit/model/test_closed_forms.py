@@ -102,9 +102,9 @@ def test_blocks_are_weighed_and_seen_one_by_one() -> None:
     x = np.random.default_rng(3).standard_normal((13, 2)).astype(np.float32)
     of_a, _, of_b, _, of_text = parts.images(x, weights)
     assert whole.apply(x) == pytest.approx(of_a + of_b + of_text, abs=1e-4)
-    shares = parts.shares(weights)
-    energy = [float((part**2).sum()) for part in (*by_hand, 3 * features(1).text)]  # type: ignore[operator]
-    assert [shares[name] for name in ("A", "B", "text")] == pytest.approx(np.array(energy) / sum(energy), rel=1e-4)
+    shares, image = parts.shares(x, weights), whole.apply(x)
+    by_part = [float((part * image).sum()) / float((image**2).sum()) for part in (of_a, of_b, of_text)]
+    assert [shares[name] for name in ("A", "B", "text")] == pytest.approx(by_part, abs=1e-4)
     assert list(shares) == sorted(shares, key=lambda name: -shares[name])
     some = np.array([4, 0])
     assert parts.take(some).weighed(weights).apply(x) == pytest.approx(whole.apply(x)[some], abs=1e-5)

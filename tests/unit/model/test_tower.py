@@ -111,12 +111,16 @@ def test_popular_items_of_a_history_count_less() -> None:
 
 
 def test_unseen_items_are_exported_with_caution() -> None:
-    sources, targets = tower(GENRE, text=TEXT).export()
-    _, less = tower(GENRE, text=TEXT, unseen_scale=0.5).export()
+    sources, targets, shares = tower(GENRE, text=TEXT).export()
+    _, less, _ = tower(GENRE, text=TEXT, unseen_scale=0.5).export()
     assert np.isfinite(sources).all()
     assert less[4] == pytest.approx(0.5 * targets[4])
     assert less[:4] == pytest.approx(targets[:4])
-    assert tower().export()[1][4].tolist() == [0] * 4  # nothing is known of it
+    assert set(shares) == {"HAS_GENRE:Genre", "text"}
+    assert sum(shares.values()) == pytest.approx(1)
+    _, nowhere, none = tower().export()
+    assert nowhere[4].tolist() == [0] * 4  # nothing is known of it
+    assert none == {}
 
 
 def test_midway_is_shorter_where_directions_differ_and_leaves_out_what_is_silent() -> None:
