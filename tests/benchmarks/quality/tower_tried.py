@@ -31,6 +31,7 @@ TRIED: Mapping[str, ModelConfig] = {
     "no text sets": _tower(text=0.0),
     "text sets 0.3": _tower(text=0.3),
     "text sets 0.1": _tower(text=0.1),
+    "all relations alike for new items": _tower(learn_worth=False),
     "BPR": _model(loss="bpr"),
     "negatives not corrected": _model(rarity_power=0.0),
     "negatives uniform": _model(negative_power=0.0),
