@@ -12,6 +12,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from kgrecall.kernels.jit import any_order, entry, given, inner, written
+from kgrecall.kernels.numbers import FLAT, SLIGHT
 from kgrecall.kernels.sums import write_best
 from kgrecall.types import FloatArray, IntArray, PosArray
 
@@ -31,8 +32,6 @@ _ASKED = (
     given(types.float64, 2),
 )
 """Lists, what is known around them, and the networks: see :func:`judge_lists`."""
-_FLAT = 1e-7
-"""A step of a unit below this has the slope at its end."""
 
 
 @inner
@@ -49,7 +48,7 @@ def _read(
         count += inputs[2 * num + c]
         total += np.float64(score) * np.float64(first[c])
     inputs[3 * num] = count
-    inputs[3 * num + 1] = np.float32(total)
+    inputs[3 * num + 1] = np.float32(math.log1p(np.float64(np.float32(total)) / SLIGHT))
     inputs[3 * num + 2] = 0.0 if math.isnan(popularity) else popularity
     inputs[3 * num + 3] = history
 
@@ -115,7 +114,7 @@ def _added(inputs: Sums, hidden: Sums, n: int, bias: Sums, out: Sums, direct: Su
     step[:] = 0
     _activate(inputs, len(inputs) - 2, hidden, n, step, step)  # item and history are what they are, whoever finds the item
     for u in range(len(units)):
-        if abs(step[u]) > _FLAT:
+        if abs(step[u]) > FLAT:
             step[u] = (max(units[u], 0.0) - max(units[u] - step[u], 0.0)) / step[u] * out[u]
         else:
             step[u] = out[u] if units[u] > 0 else 0.0
@@ -138,7 +137,7 @@ def _share(
     for c in range(num):
         own = by[c] + by[num + c] + by[2 * num + c]
         own += by[3 * num] * inputs[2 * num + c] / max(inputs[3 * num], 1.0)
-        own += by[3 * num + 1] * inputs[c] * first[c] / (whole if abs(whole) > _FLAT else 1.0)
+        own += by[3 * num + 1] * inputs[c] * first[c] / (whole if abs(whole) > FLAT else 1.0)
         parts[c, i, rank] = np.float32(own)
         listed += parts[c, i, rank]
     left = np.float64(score - listed) / max(inputs[3 * num], 1.0)

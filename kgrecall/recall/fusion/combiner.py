@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrecall.kernels.numbers import FLAT, SLIGHT
 from kgrecall.kernels.tier import compiled
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights
 from kgrecall.recall.fusion.rank_fusion import Fused
@@ -21,6 +22,8 @@ from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 Values = NDArray[np.float64]
 _LEAST_SCORE = np.float32(1e-6)
 _PER_CHANNEL = 3
+_COUNT, TOTAL = -4, -3
+"""Places of the number of finders and of the weighted sum among the features."""
 
 
 def features(
@@ -33,7 +36,7 @@ def features(
     """
     exact = scores.astype(np.float64)  # sums are rounded once, whatever their order
     count, total = found.sum(axis=1, dtype=np.float32), (exact @ first.astype(np.float64)).astype(np.float32)
-    context = np.stack([count, total, np.nan_to_num(popularity), history], axis=1)
+    context = np.stack([count, _logarithm(total), np.nan_to_num(popularity), history], axis=1)
     logarithms = np.log1p(exact).astype(np.float32)
     return np.concatenate((scores, logarithms, found, context), axis=1, dtype=np.float32)
 
@@ -94,12 +97,12 @@ class Network:
         change[:, -2:] = 0  # the item and the history are what they are, whoever finds the item
         active = inputs @ self._hidden + self._bias
         step = change @ self._hidden
-        slope = np.where(np.abs(step) > 1e-7, (np.maximum(active, 0) - np.maximum(active - step, 0)) / _not_0(step), active > 0)
+        slope = np.where(np.abs(step) > FLAT, (np.maximum(active, 0) - np.maximum(active - step, 0)) / _not_0(step), active > 0)
         added = change * ((slope * self._out) @ self._hidden.T + self._direct)
         own = added[:, : _PER_CHANNEL * num].reshape(-1, _PER_CHANNEL, num).sum(axis=1)
         found, scores = inputs[:, 2 * num : 3 * num], inputs[:, :num] * self.first
-        own += added[:, -4, None] * found / _not_0(found.sum(axis=1, keepdims=True))
-        own += added[:, -3, None] * scores / _not_0(scores.sum(axis=1, keepdims=True))
+        own += added[:, _COUNT, None] * found / _not_0(found.sum(axis=1, keepdims=True))
+        own += added[:, TOTAL, None] * scores / _not_0(scores.sum(axis=1, keepdims=True))
         return np.asarray(own.T.astype(np.float32))
 
 
@@ -262,5 +265,11 @@ def _completed(parts: FloatArray, raw: FloatArray, scores: FloatArray) -> FloatA
     return np.asarray(completed.astype(np.float32))
 
 
+def _logarithm(total: FloatArray) -> FloatArray:
+    """``log(1 + total / SLIGHT)``, float32: 0 for what nobody found; ten times as much is the same step at the end of a list as
+    at its head, so that the odds of different lists can be compared."""
+    return np.log1p(total.astype(np.float64) / SLIGHT).astype(np.float32)
+
+
 def _not_0(values: Values) -> Values:
-    return np.where(np.abs(values) > 1e-7, values, 1.0)
+    return np.where(np.abs(values) > FLAT, values, 1.0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kgrecall.recall.fusion.combiner import Combiner, Network, together
-from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_network, odds_of
+from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_for_new_items, fit_network, odds_of
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights, VisitorWeights
 from kgrecall.recall.fusion.fusion_weights import FittedFusion
 from kgrecall.recall.fusion.merged_lists import Values
@@ -44,8 +44,8 @@ def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], 
     if lists.enough:
         own = [fitted.config.new_weight(name) for name in names]
         own_first = _into_the_cut(_at_least(own, max(own)), first, lists)
-        found = fit_network(lists.new, own_first, around, whose=False, enough=_ENOUGH_NEW)
-        new = None if found is None else _beside(combiner, found.weights, lists, around)
+        found = fit_for_new_items(lists.new, own_first, around, enough=_ENOUGH_NEW)
+        new = None if found is None else _beside(combiner, found, lists, around)
         if new is not None:
             changes["new_weights"] = _named(names, own_first)
     combiner = combiner.model_copy(update={"new": new})

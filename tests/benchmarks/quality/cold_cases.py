@@ -11,6 +11,7 @@ import numpy as np
 from kgrecall.evaluate import Rank
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.graph.split import joined, new_pairs
+from kgrecall.jobs.folds import timed
 from kgrecall.recall.engine import RecallEngine
 from kgrecall.types import BoolArray, IntArray, Interactions, PosArray, Query
 
@@ -28,13 +29,14 @@ HISTORY, WORDS = 3, 40
 @dataclass(frozen=True)
 class Hidden:
     """What training sees, and what is asked: ``items`` bool (num_items,), ``users`` int64 (m,), ``lives``: all of their events,
-    also with hidden items."""
+    also with hidden items; ``next``: of what is asked, the events that were held out and not hidden."""
 
     train: Interactions
     truth: Interactions
     items: BoolArray
     users: IntArray
     lives: Interactions
+    next: Interactions
 
     @classmethod
     def of(cls, train: Interactions, test: Interactions, *, items: float, users: int, seed: int) -> Hidden:
@@ -49,8 +51,8 @@ class Hidden:
         is_new = np.isin(warm.user_pos, new)
         learned = warm.take(~is_new)
         asked = joined(train.take(hidden[train.item_pos]), test)
-        truth = new_pairs(asked.take(~np.isin(asked.user_pos, new)), learned)
-        return cls(learned, truth, hidden, new, train.take(np.isin(train.user_pos, new)))
+        truth, later = (new_pairs(part.take(~np.isin(part.user_pos, new)), learned) for part in (asked, test))
+        return cls(learned, truth, hidden, new, train.take(np.isin(train.user_pos, new)), later)
 
 
 @dataclass(frozen=True)
@@ -86,15 +88,18 @@ class Cases:
             yield self._new_users("new user, one sentence", asked, {user: life[:1] for user, life in firsts.items()})
 
     def _new_items(self) -> Iterator[Case]:
-        hidden, truth = self._hidden, self._hidden.truth
+        hidden, truth, every = self._hidden, self._hidden.truth, np.ones_like(self._hidden.items)
         known = np.unique(hidden.train.user_pos)
-        for name, wanted, among in (
-            ("new items among themselves", hidden.items, hidden.items),
-            ("known items among themselves", ~hidden.items, ~hidden.items),
-            ("all items in one list", np.ones_like(hidden.items), None),
-            ("new items in the list of all", hidden.items, None),
-        ):
-            part = truth.take(wanted[truth.item_pos])
+        asked = [
+            ("new items among themselves", hidden.items, hidden.items, truth),
+            ("known items among themselves", ~hidden.items, ~hidden.items, truth),
+            ("all items in one list", every, None, truth),
+            ("new items in the list of all", hidden.items, None, truth),
+        ]
+        if timed(hidden.train):
+            asked.append(("what came next, all items in one list", every, None, hidden.next))
+        for name, wanted, among, right in asked:
+            part = right.take(wanted[right.item_pos])
             users = self._drawn(np.intersect1d(known, part.user_pos))
             ranks = {"kgrecall": partial(self._engine.rank, among=among)}
             ranks |= {system: partial(self._engine.rank, channel=c, among=among) for system, c in self._alone().items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,9 +17,9 @@ from kgrecall.evaluate.tables import plain_table
 from kgrecall.graph.ablation import with_shuffled_knowledge, without_knowledge
 from kgrecall.graph.knowledge import item_knowledge
 from kgrecall.graph.snapshot import GraphSnapshot
-from kgrecall.graph.split import split_random
+from kgrecall.graph.split import joined, split_random
 from kgrecall.jobs.encoders import open_encoder
-from kgrecall.jobs.gate_split import Asked, GateSplit
+from kgrecall.jobs.gate_split import NEW, SPARSE, WARM, Asked, GateSplit
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.tower import TowerConfig
 from kgrecall.model.trainer import ModelConfig, train
@@ -103,22 +103,35 @@ def main() -> None:
     truth = task.split.valid if options.part == "valid" else task.split.test
     split = GateSplit.of(problem.train, truth, new_items=options.new_items, max_users=options.users, seed=0)
     snapshot = problem.snapshot.with_interactions(split.train)
-    texts, found = _texts(snapshot), {}
+    texts, found, questions = _texts(snapshot), {}, _questions(split)
     variants = CHANGES if options.changes else VARIANTS
     for name in names_in(options.only, variants, "--only") or variants:
         if texts is None and (variants[name].contrast or name in {"without graph", "without text", "no text sets"}):
             continue  # the same as "ids alone" and as the whole
-        found[name] = run_variant(snapshot, split, variants[name], texts, range(options.seeds))
-        print(_line(name, found[name], split.asked), flush=True)
+        found[name] = run_variant(snapshot, split, questions, variants[name], texts, range(options.seeds))
+        print(_line(name, found[name], questions), flush=True)
     if options.record:
         record_all(task, options.part, found, options.seeds, CHANGED if options.changes else BENCHMARK)
-    print(table(found, split.asked))
+    print(table(found, questions))
+
+
+def _questions(split: GateSplit) -> list[Asked]:
+    """Those of a gate, where new items stand in the way of known ones, the same among known items alone, and for both."""
+    asked = {one.name: one for one in split.asked}
+    known = [replace(asked[name], name=f"{name}, known items", among=~split.hidden) for name in (WARM, SPARSE)]
+    both = [Asked("all items", joined(asked[WARM].truth, asked[NEW].truth), asked[WARM].users)] if NEW in asked else []
+    return [*split.asked, *known, *both]
 
 
 def run_variant(
-    snapshot: GraphSnapshot, split: GateSplit, variant: Variant, texts: FloatArray | None, seeds: Sequence[int]
+    snapshot: GraphSnapshot,
+    split: GateSplit,
+    questions: Sequence[Asked],
+    variant: Variant,
+    texts: FloatArray | None,
+    seeds: Sequence[int],
 ) -> Found:
-    """Train once per seed and ask every question of the split."""
+    """Train once per seed and ask every question."""
     found, config = Found(), variant.config or ModelConfig()
     graph = variant.graph(snapshot)
     knowledge, label = item_knowledge(graph), graph.schema.item_label
@@ -134,7 +147,7 @@ def run_variant(
             model = fit(inputs(split.train), config.model_copy(update={"epochs": epochs}), seed=seed)
         found.epochs.append(epochs)
         found.cost = cost
-        for asked in split.asked:
+        for asked in questions:
             for name, values in _answers(model.embeddings, split, asked, variant.interests).items():
                 before = found.values.get((asked.name, name), np.zeros(len(values)))
                 found.values[asked.name, name] = before + values / len(seeds)

@@ -38,10 +38,11 @@ def test_hidden_items_and_users_are_in_no_training_event(task, hidden):
     assert not np.isin(hidden.train.user_pos, hidden.users).any()
     assert hidden.items[hidden.lives.item_pos].any(), "hidden items are a part of life"
     assert set(hidden.lives.user_pos.tolist()) == set(hidden.users.tolist())
-    assert set(hidden.lives.user_pos.tolist()) == set(hidden.users.tolist())
     assert not np.isin(hidden.truth.user_pos, hidden.users).any()
     assert hidden.items[hidden.truth.item_pos].any()
     assert not hidden.items[hidden.truth.item_pos].all()
+    of = [set(zip(part.user_pos, part.item_pos, strict=True)) for part in (hidden.next, task.split.test, hidden.train)]
+    assert of[0] == {pair for pair in of[1] - of[2] if pair[0] not in set(hidden.users)}
 
 
 def test_every_question_is_asked_and_recorded(task, hidden, tmp_path, monkeypatch):
@@ -56,6 +57,7 @@ def test_every_question_is_asked_and_recorded(task, hidden, tmp_path, monkeypatc
         "known items among themselves",
         "all items in one list",
         "new items in the list of all",
+        "what came next, all items in one list",
         "new user, three events",
         "new user, attributes",
         "new user, friends",

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kgrecall.recall.base import Hits
-from kgrecall.recall.fusion.combiner import Combiner, together
-from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_network
+from kgrecall.recall.fusion.combiner import TOTAL, Combiner, Items, Network, together
+from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_for_new_items, fit_network, odds_of
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
 from kgrecall.recall.fusion.fusion_weights import weigh
 from kgrecall.recall.fusion.merged_lists import MergedLists, merge_lists
 from kgrecall.recall.fusion.rank_fusion import Fused, FusionConfig, fuse, stacked
 from kgrecall.recall.fusion.surroundings import Surroundings, log_length, log_popularity
+from kgrecall.types import FloatArray
 
 NUM_ITEMS, DEPTH, NAMES = 60, 25, ("a", "b")
 CONFIG = FusionConfig(method="learned")
@@ -60,7 +62,8 @@ def naive_odds(net: NetworkWeights, lists: Fused, around: Surroundings, i: int, 
     found = ~np.isnan(lists.channel_scores[:, i, j])
     scores = lists.parts[:, i, j] / np.array(net.first)
     item = [float(np.nan_to_num(around.popularity[0, lists.positions[i, j]])), around.history[i]]
-    x = np.concatenate([scores, np.log(1 + scores), found, [found.sum(), scores @ np.array(net.first)], item])
+    total = np.log(1 + 1000 * (scores @ np.array(net.first)))
+    x = np.concatenate([scores, np.log(1 + scores), found, [found.sum(), total], item])
     units = np.maximum(x @ np.array(net.hidden) + np.array(net.bias), 0)
     return float(units @ np.array(net.out) + x @ np.array(net.direct))
 
@@ -176,6 +179,60 @@ def test_what_holds_in_one_stretch_of_time_only_does_not_count() -> None:
     best_weights = weigh(merged, NAMES, CONFIG).value
     assert within.values.mean() > best_weights + 0.05
     assert across.values.mean() < best_weights
+
+
+def hidden_items(asked: range, seed: int) -> tuple[MergedLists, Surroundings]:
+    """600 queries about some of the items, none of which anybody has chosen. Channel a is right as often as not; channel b says
+    which item it is: five of them are most of what was chosen."""
+    rng, items = np.random.default_rng(seed), np.array(asked)
+    truth = rng.choice(items, 600, p=np.where(np.arange(len(items)) < 5, 16.0, 1.0) / (75 + len(items)))
+    hits = {name: Hits.empty(600, len(items)) for name in NAMES}
+    for i in range(600):
+        right = rng.random(len(items)).astype(np.float32) + 0.5 * (items == truth[i])
+        for name, by in (("a", right), ("b", (items % 30 / 30 + 0.1).astype(np.float32))):
+            order = np.argsort(-by)
+            hits[name].positions[i], hits[name].scores[i] = items[order], by[order]
+    merged = merge_lists(hits, np.arange(601), truth, CONFIG)
+    nobody = log_popularity(np.zeros(NUM_ITEMS, np.float32))[None]
+    return merged, Surroundings(nobody, np.zeros(600, np.int64), np.zeros(600, np.float32), np.zeros(600, np.bool_))
+
+
+def test_what_a_network_knows_of_single_new_items_counts_half_and_the_weighted_sum_the_rest() -> None:
+    first = np.array([1.0, 0.02], np.float32)
+    taught, around = hidden_items(range(30), 0)
+    alone, both = fit_network(taught, first, around), fit_for_new_items(taught, first, around, enough=100)
+    assert alone is not None
+    assert both is not None
+    assert both.direct[TOTAL] > alone.weights.direct[TOTAL] / 2
+    others, around = hidden_items(range(59, 29, -1), 1)
+
+    def ndcg(judge: Callable[[Items], FloatArray]) -> float:
+        return float(others.ndcg(odds_of(others, around, judge), 20).mean())
+
+    by_sum = ndcg(lambda items: items.scores @ first)
+    assert ndcg(Network(alone.weights).judge) < ndcg(Network(both).judge) <= by_sum
+
+
+def test_the_weighted_sum_of_new_items_counts_as_much_as_explains_what_was_chosen() -> None:
+    first = np.array([1.0, 0.02], np.float32)
+    lists, around = hidden_items(range(30), 0)
+    alone, both = fit_network(lists, first, around), fit_for_new_items(lists, first, around, enough=100)
+    assert alone is not None
+    assert both is not None
+    strength = 2 * both.direct[TOTAL] - alone.weights.direct[TOTAL]
+    logarithm = np.log(1 + 1000 * (lists.scores @ first))
+
+    def likelihood(a: float) -> float:
+        odds = a * logarithm
+        right = np.where(lists.relevant, odds - np.log(np.exp(odds).sum(axis=1, keepdims=True)), 0)
+        return float(right.sum(axis=1).mean())
+
+    assert likelihood(strength) > max(likelihood(0.9 * strength), likelihood(1.1 * strength), likelihood(0))
+
+
+def test_few_queries_teach_nothing_of_new_items() -> None:
+    lists, around = hidden_items(range(30), 0)
+    assert fit_for_new_items(lists, np.ones(2, np.float32), around, enough=601) is None
 
 
 def with_new(offset: float, history: float = 0.0) -> CombinerWeights:
