@@ -94,19 +94,6 @@ def odds_of(lists: MergedLists, around: Surroundings, judge: Callable[[Items], F
     return odds
 
 
-def _inputs(lists: MergedLists, first: FloatArray, around: Surroundings, whose: bool) -> FloatArray:
-    """What a network is shown of each candidate: float32 (queries, candidates, features)."""
-    queries, width, channels = lists.scores.shape
-    flat = features(
-        lists.scores.reshape(-1, channels),
-        lists.found.reshape(-1, channels),
-        first,
-        around.of(lists.queries[:, None], lists.positions).ravel(),
-        np.repeat(around.history[lists.queries] * np.float32(whose), width),
-    )
-    return flat.reshape(queries, width, -1)
-
-
 def _lesson(lists: MergedLists, first: FloatArray, around: Surroundings, *, whose: bool = True) -> Lesson:
     """What a network is shown of each candidate; the length of the history only where it may know ``whose`` list it is."""
     queries, width, channels = lists.scores.shape
