@@ -197,30 +197,34 @@ def hidden_items(asked: range, seed: int) -> tuple[MergedLists, Surroundings]:
     return merged, Surroundings(nobody, np.zeros(600, np.int64), np.zeros(600, np.float32), np.zeros(600, np.bool_))
 
 
-def test_what_a_network_knows_of_single_new_items_counts_half_and_the_weighted_sum_the_rest() -> None:
-    first = np.array([1.0, 0.02], np.float32)
-    taught, around = hidden_items(range(30), 0)
-    alone, both = fit_network(taught, first, around), fit_for_new_items(taught, first, around, enough=100)
+FIRST = np.array([1.0, 0.02], np.float32)
+
+
+def taught_by_hidden_items() -> tuple[NetworkWeights, NetworkWeights]:
+    """A network, and the same beside the weighted sum."""
+    lists, around = hidden_items(range(30), 0)
+    alone, both = fit_network(lists, FIRST, around), fit_for_new_items(lists, FIRST, around, enough=100)
     assert alone is not None
     assert both is not None
-    assert both.direct[TOTAL] > alone.weights.direct[TOTAL] / 2
+    return alone.weights, both
+
+
+def test_what_a_network_knows_of_single_new_items_counts_half_and_the_weighted_sum_the_rest() -> None:
+    alone, both = taught_by_hidden_items()
+    assert both.direct[TOTAL] > alone.direct[TOTAL] / 2
     others, around = hidden_items(range(59, 29, -1), 1)
 
     def ndcg(judge: Callable[[Items], FloatArray]) -> float:
         return float(others.ndcg(odds_of(others, around, judge), 20).mean())
 
-    by_sum = ndcg(lambda items: items.scores @ first)
-    assert ndcg(Network(alone.weights).judge) < ndcg(Network(both).judge) <= by_sum
+    by_sum = ndcg(lambda items: items.scores @ FIRST)
+    assert ndcg(Network(alone).judge) < ndcg(Network(both).judge) <= by_sum
 
 
 def test_the_weighted_sum_of_new_items_counts_as_much_as_explains_what_was_chosen() -> None:
-    first = np.array([1.0, 0.02], np.float32)
-    lists, around = hidden_items(range(30), 0)
-    alone, both = fit_network(lists, first, around), fit_for_new_items(lists, first, around, enough=100)
-    assert alone is not None
-    assert both is not None
-    strength = 2 * both.direct[TOTAL] - alone.weights.direct[TOTAL]
-    logarithm = np.log(1 + 1000 * (lists.scores @ first))
+    alone, both = taught_by_hidden_items()
+    strength, lists = 2 * both.direct[TOTAL] - alone.direct[TOTAL], hidden_items(range(30), 0)[0]
+    logarithm = np.log(1 + 1000 * (lists.scores @ FIRST))
 
     def likelihood(a: float) -> float:
         odds = a * logarithm
