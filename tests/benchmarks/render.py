@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from tests.benchmarks.aims import aims_table, read_aims
 from tests.benchmarks.record import Figure, read_figures, results_path
 
 HEAD = """# Results
@@ -29,15 +30,18 @@ def write_results() -> Path:
     path = results_path()
     target = path.with_name("RESULTS.md") if path.name == "results.jsonl" else path.with_suffix(".md")
     published = tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))
-    target.write_text(to_markdown(read_figures(path), published), encoding="utf-8")
+    target.write_text(to_markdown(read_figures(path), published, read_aims()), encoding="utf-8")
     return target
 
 
-def to_markdown(figures: Iterable[Figure], published: Published | None = None) -> str:
+def to_markdown(figures: Iterable[Figure], published: Published | None = None, aims: Mapping[str, Any] | None = None) -> str:
     """The whole document; the same figures always give the same text."""
     published = published or {}
     runs = newest_runs(figures)
-    parts = [HEAD]
+    measured = {
+        (run[0].benchmark, run[0].dataset, run[0].system, run[0].metric): [figure.value for figure in run] for run in runs
+    }
+    parts = [HEAD, aims_table(measured, aims or {})]
     for benchmark, of_benchmark in _grouped(runs, "benchmark"):
         parts.append(f"\n## {benchmark}\n")
         for dataset, of_dataset in _grouped(of_benchmark, "dataset"):

@@ -6,6 +6,8 @@ import pytest
 
 from kgrecall.errors import ConfigError
 from tests.benchmarks import __main__ as door
+from tests.benchmarks.aims import read_aims
+from tests.benchmarks.quality.tasks import SETS
 from tests.benchmarks.record import Figure
 from tests.benchmarks.render import newest_runs, to_markdown
 
@@ -55,6 +57,38 @@ def test_benchmarks_and_data_sets_are_sorted():
     heads = [line for line in to_markdown(figures).splitlines() if line.startswith("##")]
     assert heads == ["## a", "### b", "### y", "## z", "### b", "### y"]
     assert to_markdown(figures) == to_markdown(figures[::-1])
+
+
+AIMS = {
+    "level": [
+        {"benchmark": "quality", "dataset": "toy", "aims": {"Recall@20": 0.2, "NDCG@20": 0.1}, "guess": {"Recall@20": 0.15}}
+    ],
+    "gain": [{"benchmark": "cold", "datasets": ["toy", "other"], "metric": "R", "above": ["graph", "text"], "aim": 0.1}],
+}
+
+
+def test_aims_stand_beside_what_was_reached():
+    ours = [replace(RUN, system="kgrecall", seed=seed, value=value) for seed, value in enumerate([0.1, 0.14])]
+    cold = [
+        replace(RUN, benchmark="cold", metric="R", system=system, value=value)
+        for system, value in (("kgrecall", 0.36), ("graph", 0.25), ("text", 0.3))
+    ]
+    lines = to_markdown([*ours, *cold], aims=AIMS).splitlines()
+    at = lines.index("## Aims")
+    assert [line for line in lines[at : lines.index("## cold")] if line.startswith("| toy")] == [
+        "| toy | Recall@20 | .200 | .1200 | no | .150 |",
+        "| toy | R, above graph and text | +10% | +20.0% | yes |  |",
+    ]
+
+
+def test_without_anything_that_is_aimed_at_there_is_no_such_section():
+    assert "## Aims" not in to_markdown([RUN], aims=AIMS)
+
+
+def test_every_aim_is_about_a_known_set():
+    aims = read_aims()
+    named = [level["dataset"] for level in aims["level"]] + [name for gain in aims["gain"] for name in gain["datasets"]]
+    assert set(named) <= set(SETS)
 
 
 @pytest.mark.parametrize(
