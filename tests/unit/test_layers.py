@@ -30,7 +30,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "model": (*SPINE, "graph"),
     "kernels": ("errors", "query", "types", "sources.cache_folder"),
     "index": ("errors", "query", "types", "settings", "kernels.tier"),
-    "recall": ("errors", "query", "types", "settings", "kernels.tier", "graph", "index.base"),
+    "recall": ("errors", "query", "types", "settings", "kernels.tier", "kernels.numbers", "graph", "index.base"),
     "evaluate": ("errors", "types"),
     "report": (*SPINE, "graph", "evaluate"),
     "jobs": ROOMS,
