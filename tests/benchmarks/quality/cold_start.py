@@ -16,6 +16,7 @@ from kgrecall.evaluate.tables import plain_table
 from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.serve import load_engine
+from tests.benchmarks.aims import OURS
 from tests.benchmarks.quality.cold_cases import Case, Cases, Hidden
 from tests.benchmarks.quality.gate import WITHOUT_MODEL
 from tests.benchmarks.quality.tasks import SETS, Task, load
@@ -23,7 +24,6 @@ from tests.benchmarks.record import Cost, measure, record
 
 BENCHMARK = "cold_start"
 MEASURES = ("Recall@20", "NDCG@20")
-OURS = "kgrecall"
 
 
 @dataclass(frozen=True)

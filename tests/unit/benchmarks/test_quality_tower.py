@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from kgrecall.jobs.gate_split import WARM
-from tests.benchmarks.quality.tower import FULL, Found, record_all, table
+from kgrecall.graph.split import split_random
+from kgrecall.jobs.gate_split import NEW, SPARSE, WARM, GateSplit
+from tests.benchmarks.quality.tower import FULL, Found, _questions, record_all, table
 from tests.benchmarks.quality.tower_contrast import info_nce
 from tests.benchmarks.quality.tower_tried import score_by_interests
 from tests.benchmarks.record import read_figures
@@ -26,6 +27,19 @@ def test_every_variant_is_recorded_with_its_distance_to_the_whole(monkeypatch, t
     assert round(figures["without graph"].config["whole model above"], 6) == 0.1
     assert {figure.benchmark for figure in figures.values()} == {"tower"}
     assert {figure.metric for figure in figures.values()} == {"Recall@20, warm users"}
+
+
+def test_known_items_are_asked_for_alone_and_all_items_in_one_list(shop_snapshot):
+    parts = split_random(shop_snapshot.interactions(), valid=0, test=0.2, seed=0)
+    split = GateSplit.of(parts.train, parts.test, new_items=0.2, max_users=50, seed=0)
+    asked = {one.name: one for one in _questions(split)}
+    for name in (WARM, SPARSE):
+        known = asked[f"{name}, known items"]
+        assert (known.among == ~split.hidden).all()
+        assert known.users.tolist() == asked[name].users.tolist()
+    both = asked["all items"]
+    assert both.among is None
+    assert len(both.truth) == len(asked[WARM].truth) + len(asked[NEW].truth)
 
 
 def test_the_table_names_every_variant():

@@ -234,6 +234,12 @@ def test_the_weighted_sum_of_new_items_counts_as_much_as_explains_what_was_chose
     assert likelihood(strength) > max(likelihood(0.9 * strength), likelihood(1.1 * strength), likelihood(0))
 
 
+def test_new_items_are_judged_without_a_look_at_the_length_of_the_history() -> None:
+    lists, around = hidden_items(range(30), 0)
+    long = replace(around, history=np.random.default_rng(0).random(600).astype(np.float32))
+    assert fit_for_new_items(lists, FIRST, long, enough=100) == fit_for_new_items(lists, FIRST, around, enough=100)
+
+
 def test_few_queries_teach_nothing_of_new_items() -> None:
     lists, around = hidden_items(range(30), 0)
     assert fit_for_new_items(lists, np.ones(2, np.float32), around, enough=601) is None
