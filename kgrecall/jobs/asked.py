@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,8 @@ from kgrecall.recall.histories import Histories
 from kgrecall.types import BoolArray, FloatArray, IntArray, Interactions
 
 HITS = 200
+_BLOCK = 4000
+"""Queries of a crowd whose lists are merged at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +32,8 @@ class Asked:
 
     Shapes: ``hits`` per channel, over q queries; ``truth_indptr`` int64 (q + 1,), ``truth_pos`` int64: their held-out items;
     ``new`` bool (folds, num_items): see :class:`~kgrecall.jobs.folds.Fold`; ``kind`` int8 (q,): see
-    :mod:`kgrecall.recall.fusion.new_items`.
+    :mod:`kgrecall.recall.fusion.new_items`. ``crowd``: main queries of further users, in blocks, that teach the network of
+    known items alone.
     """
 
     hits: dict[str, Hits]
@@ -39,6 +42,7 @@ class Asked:
     around: Surroundings
     new: BoolArray
     kind: NDArray[np.int8]
+    crowd: tuple[Asked, ...] = ()
 
     @classmethod
     def of(cls, folds: Sequence[Fold], engine_of: Callable[[Fold], RecallEngine]) -> Asked:
@@ -47,8 +51,15 @@ class Asked:
         Args:
             engine_of: builds an engine, or gives one; it is let go before the next fold's.
         """
-        groups = [_Group.of(fold, engine_of(fold)) for fold in folds]
+        asked = [_Group.both(fold, engine_of(fold)) for fold in folds]
+        groups = [group for group, _ in asked]
         names = [name for name in groups[0].hits if all(name in group.hits for group in groups)]
+        crowd = (cls._of([fold], [block], names) for fold, (_, blocks) in zip(folds, asked, strict=True) for block in blocks)
+        return replace(cls._of(folds, groups, names), crowd=tuple(crowd))
+
+    @classmethod
+    def _of(cls, folds: Sequence[Fold], groups: Sequence[_Group], names: Sequence[str]) -> Asked:
+        """The queries of one group of each fold."""
         return cls(
             {name: _stacked([group.hits[name] for group in groups]) for name in names},
             _indptr(np.concatenate([group.num_true for group in groups])),
@@ -82,7 +93,16 @@ class Asked:
         fitted = weigh(lists.known, names, config)
         visitors = _ndcg(lists.visiting, {name: fitted.config.weight(name) for name in names})
         fitted = replace(fitted, config=with_new_items(fitted.config, lists, names), visitors=visitors)
-        return fit_learned(fitted, lists, names, self.around) if config.method == "learned" else fitted
+        if config.method != "learned":
+            return fitted
+        return fit_learned(fitted, lists, names, self.around, self._of_crowd(config, names))
+
+    def _of_crowd(self, config: FusionConfig, names: Sequence[str]) -> Iterator[tuple[MergedLists, Surroundings]]:
+        """What the lists of each block hold of known items."""
+        for block in self.crowd:
+            lists = block.merged(config, names)
+            met = ~np.isnan(block.around.of(lists.queries[:, None], lists.positions))
+            yield lists.among(met, lists.num_true), block.around
 
     def best(
         self, methods: Sequence[FusionConfig], *, keep: Collection[str] | None = None
@@ -145,9 +165,13 @@ def _ndcg(lists: MergedLists, weights: Mapping[str, float]) -> Values:
     return lists.ndcg(np.where(totals > 0, totals, -np.inf), 20)
 
 
+_Part = tuple[int, IntArray, Histories, Interactions, dict[str, Hits]]
+"""The kind of some queries, who asks, their histories, what is held out, and what every channel answers."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """The queries of one fold: its users, the curious, and the visitors; ``popularity`` as its engine knows it."""
+    """Queries of one fold, such as its users, the curious, and the visitors; ``popularity`` as its engine knows it."""
 
     hits: dict[str, Hits]
     popularity: FloatArray
@@ -157,7 +181,8 @@ class _Group:
     truth: IntArray
 
     @classmethod
-    def of(cls, fold: Fold, engine: RecallEngine) -> _Group:
+    def both(cls, fold: Fold, engine: RecallEngine) -> tuple[_Group, list[_Group]]:
+        """The queries of a fold, and those of its crowd in blocks."""
         k, stored, told = min(HITS, len(fold.new)), engine.histories, Histories.of(fold.told)
         every, new = joined(fold.truth, fold.fresh), joined(fold.fresh, fold.earlier)
         parts = (
@@ -165,6 +190,13 @@ class _Group:
             (CURIOUS, fold.curious, stored, new, engine.channel_hits(fold.curious, k, among=fold.new)),
             (VISITOR, fold.visitors, told, every, engine.channel_hits(fold.visitors, k, told=told)),
         )
+        crowd = np.unique(fold.crowd.user_pos)
+        blocks = [crowd[start : start + _BLOCK] for start in range(0, len(crowd), _BLOCK)]
+        further = [(MAIN, users, stored, fold.crowd, engine.channel_hits(users, k)) for users in blocks]
+        return cls._of(engine, parts), [cls._of(engine, [part]) for part in further]
+
+    @classmethod
+    def _of(cls, engine: RecallEngine, parts: Sequence[_Part]) -> _Group:
         lengths = [np.diff(histories.indptr)[users] for _, users, histories, _, _ in parts]
         truths = [_truth(events, users) for _, users, _, events, _ in parts]
         return cls(

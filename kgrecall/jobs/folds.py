@@ -19,9 +19,10 @@ Cut = Literal["moment", "user"]
 """``moment``: at one time for all, as a model in production is asked; ``user``: through the middle of every history."""
 _MEASURE = "ndcg@20"
 _HISTORY = 500
-_MOST_USERS, _MOST_JUDGES, _MOST_CURIOUS = 4000, 2000, 1000
-"""Users of one more fold cost a training run, more users of a fold nearly nothing. NDCG@20 of the learned fusion on validation
-by users of one fold, amazon-book: .1484 from 1,000, .1500 from 2,000, .1516 from 4,000 (whose answers take some GB there)."""
+_MOST_USERS, _MOST_CROWD, _MOST_JUDGES, _MOST_CURIOUS = 4000, 12_000, 2000, 1000
+"""Users of one more fold cost a training run, more users of a fold nearly nothing; but the whole lists of 4,000 take some GB,
+so that the crowd teaches by the heads of its lists alone. NDCG@20 of 3,000 others on validation by users of one fold:
+amazon-book .1561 from 4,000, .1576 from 8,000, .1585 from 16,000; gowalla .1470, .1468, .1475."""
 _MOST_VISITORS, _MOST_TOLD = 600, 8
 """NDCG@20 of unseen visitors by what 50, 100 and 200 others taught, ml1m-kg: .301, .329, .345 (popularity alone: .329)."""
 
@@ -32,7 +33,8 @@ class Fold:
 
     ``truth``: with items that ``train`` knows; ``fresh``: with those of ``new``, in the same stretch of time, so that a new
     item counts as one that arrived at the cut; ``earlier``: what people had with new items before it. ``told``: what visitors
-    bring; ``train`` has no event of theirs, and the rest of their lives is held out.
+    bring; ``train`` has no event of theirs, and the rest of their lives is held out. ``crowd``: what came next, of items that
+    ``train`` knows, for at most 12,000 further users: enough to teach a network, where all else is learned from fewer.
 
     Shapes: ``users`` int64 (m,), sorted: those with history in ``train`` and items new to them in ``truth``; at most 4,000.
     ``curious`` int64 (n,), sorted: at most 1,000 who have a history and ``fresh`` events, to be asked for new items alone.
@@ -49,6 +51,7 @@ class Fold:
     new: BoolArray
     told: Interactions
     earlier: Interactions
+    crowd: Interactions
 
     @classmethod
     def of(
@@ -59,18 +62,21 @@ class Fold:
         curious: IntArray | None = None,
         told: Interactions | None = None,
         earlier: Interactions | None = None,
+        crowd: IntArray | None = None,
     ) -> Fold:
         """Held-out events of these users and of visitors, those with items that are new to ``train`` told from the rest."""
-        nothing = train.take(np.zeros(0, np.int64))
+        nobody = np.zeros(0, np.int64)
+        nothing = train.take(nobody)
         told, earlier = told or nothing, earlier or nothing
-        curious = np.zeros(0, np.int64) if curious is None else curious
+        curious, crowd = nobody if curious is None else curious, nobody if crowd is None else crowd
         counts = [np.bincount(events.item_pos, minlength=train.num_items) for events in (train, held_out, earlier)]
         new: BoolArray = (counts[0] == 0) & (counts[1] + counts[2] > 0)
         asked = np.isin(held_out.user_pos, np.concatenate([users, told.user_pos]))
         fresh = new[held_out.item_pos]
         wanted = fresh & (asked | np.isin(held_out.user_pos, curious))
         earlier = earlier.take(np.isin(earlier.user_pos, curious))
-        return cls(train, held_out.take(~fresh & asked), users, held_out.take(wanted), curious, new, told, earlier)
+        of_crowd = held_out.take(~fresh & np.isin(held_out.user_pos, crowd))
+        return cls(train, held_out.take(~fresh & asked), users, held_out.take(wanted), curious, new, told, earlier, of_crowd)
 
     @property
     def visitors(self) -> IntArray:
@@ -117,12 +123,12 @@ def cut_fold(
     known = np.bincount(train.item_pos, minlength=train.num_items) > 0
     ours = ~np.isin(held_out.user_pos, told.user_pos)
     asked = np.intersect1d(train.user_pos, held_out.user_pos[known[held_out.item_pos] & ours])
-    users = a_few(asked, seed=seed, most=_MOST_USERS)
+    users, crowd = _users_and_crowd(asked, seed)
     if not len(users):
         return None
     had_new = np.concatenate([held_out.user_pos[~known[held_out.item_pos]], met.user_pos])
     curious = a_few(np.intersect1d(train.user_pos, had_new), seed=seed, most=_MOST_CURIOUS)
-    return Fold.of(train, held_out, users, curious, told, new_pairs(met, held_out)), split.train
+    return Fold.of(train, held_out, users, curious, told, new_pairs(met, held_out), crowd), split.train
 
 
 def kept_fold(events: Interactions, kept: Interactions, seed: int) -> Fold | None:
@@ -140,11 +146,17 @@ def kept_fold(events: Interactions, kept: Interactions, seed: int) -> Fold | Non
         )
     held_out = new_pairs(kept, events)
     known = (np.bincount(events.item_pos, minlength=events.num_items) > 0)[held_out.item_pos]
-    users = a_few(np.intersect1d(events.user_pos, held_out.user_pos[known]), seed=seed, most=_MOST_USERS)
+    users, crowd = _users_and_crowd(np.intersect1d(events.user_pos, held_out.user_pos[known]), seed)
     if not len(users):
         return None
     curious = a_few(np.intersect1d(events.user_pos, held_out.user_pos[~known]), seed=seed, most=_MOST_CURIOUS)
-    return Fold.of(events, held_out, users, curious)
+    return Fold.of(events, held_out, users, curious, crowd=crowd)
+
+
+def _users_and_crowd(asked: IntArray, seed: int) -> tuple[IntArray, IntArray]:
+    """At most 4,000 of the users, and at most 12,000 of the others; both ascending."""
+    users = a_few(asked, seed=seed, most=_MOST_USERS)
+    return users, a_few(np.setdiff1d(asked, users), seed=seed, most=_MOST_CROWD)
 
 
 def _told(events: Interactions, share: float, seed: int) -> Interactions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,18 +42,20 @@ def fit_network(
     around: Surroundings,
     *,
     enough: int = ENOUGH_QUERIES,
+    crowd: Iterable[tuple[MergedLists, Surroundings]] = (),
     k: int = 20,
     seed: int = 0,
 ) -> FittedNetwork | None:
     """Train a network to put held-out items first; None with fewer than ``enough`` queries that hold a hit.
 
     The values come from several networks, each asked only about queries that it was not trained on: they may be compared with
-    other ways of fusing. Deterministic.
+    other ways of fusing. Those networks do not learn from the crowd, so that the values are cautious. Deterministic.
 
     Args:
         lists: candidates that are judged alike, calibrated as they will be served.
         first: float32 (channels,): weights > 0 of the sum that chooses the candidates.
         around: of all queries that ``lists`` was merged from.
+        crowd: further lists to learn from, which are read one after the other and kept by their heads alone.
     """
     known = lists.head(first, CUT)
     lesson = _lesson(known, first, around)
@@ -65,7 +67,8 @@ def fit_network(
         asked = np.flatnonzero(fold == part)
         network = Network(trained(lesson, first, seed, unseen=asked))
         values[asked] = known.take(asked).ndcg(network.log_odds(lesson.inputs[asked]), k)
-    return FittedNetwork(trained(lesson, first, seed), values)
+    more = [_lesson(others.head(first, CUT), first, around_them) for others, around_them in crowd]
+    return FittedNetwork(trained(Lesson.joined([lesson, *more]) if more else lesson, first, seed), values)
 
 
 def fit_for_new_items(

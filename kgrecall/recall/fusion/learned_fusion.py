@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from kgrecall.recall.fusion.combiner import Combiner, Network, together
 from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_for_new_items, fit_network, odds_of
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights, VisitorWeights
 from kgrecall.recall.fusion.fusion_weights import FittedFusion
-from kgrecall.recall.fusion.merged_lists import Values
+from kgrecall.recall.fusion.merged_lists import MergedLists, Values
 from kgrecall.recall.fusion.new_items import Populations
 from kgrecall.recall.fusion.surroundings import Surroundings
 from kgrecall.types import FloatArray
@@ -27,13 +27,22 @@ _ROUNDS, _RIDGE = 20, 1e-3
 _LARGEST_LIFT, _HALVINGS = 8.0, 8
 
 
-def fit_learned(fitted: FittedFusion, lists: Populations, names: Sequence[str], around: Surroundings) -> FittedFusion | None:
+def fit_learned(
+    fitted: FittedFusion,
+    lists: Populations,
+    names: Sequence[str],
+    around: Surroundings,
+    crowd: Iterable[tuple[MergedLists, Surroundings]] = (),
+) -> FittedFusion | None:
     """Networks that start from fitted weights; None with too few queries to learn from.
 
     The second network is for items that nobody has chosen; the first one is what it would be without them.
+
+    Args:
+        crowd: lists of known items alone that teach the first network, too.
     """
     first = _at_least([fitted.config.weight(name) for name in names], 1.0)
-    known = fit_network(lists.taught, first, around)
+    known = fit_network(lists.taught, first, around, crowd=crowd)
     if known is None:
         return None
     of_main = np.isin(lists.taught.queries, lists.known.queries)
