@@ -95,9 +95,9 @@ class Asked:
         fitted = replace(fitted, config=with_new_items(fitted.config, lists, names), visitors=visitors)
         if config.method != "learned":
             return fitted
-        return fit_learned(fitted, lists, names, self.around, self._of_crowd(config, names))
+        return fit_learned(fitted, lists, names, self.around, self.of_crowd(config, names))
 
-    def _of_crowd(self, config: FusionConfig, names: Sequence[str]) -> Iterator[tuple[MergedLists, Surroundings]]:
+    def of_crowd(self, config: FusionConfig, names: Sequence[str]) -> Iterator[tuple[MergedLists, Surroundings]]:
         """What the lists of each block hold of known items."""
         for block in self.crowd:
             lists = block.merged(config, names)

@@ -9,6 +9,7 @@ import pytest
 
 from kgrecall.errors import ShapeError
 from kgrecall.graph.split import new_pairs
+from kgrecall.jobs import folds as folds_module
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import timed
 from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
@@ -84,9 +85,31 @@ def test_settings_are_chosen_on_the_newest_folds_and_fusion_learns_from_all() ->
     assert many.num_users == sum(len(fold.users) for fold in many.folds)
 
 
-def test_a_crowd_is_asked_in_one_fold_by_some_of_it() -> None:
-    validation = Validation.carve(drifting(8000), 0.1, seed=0)
+def test_a_crowd_is_asked_in_one_fold_by_some_of_it_and_taught_by_more() -> None:
+    validation = Validation.carve(drifting(8000), 0.1, seed=0, new_items=0.2)
     assert [len(fold.users) for fold in validation.folds] == [4000]
+    fold = validation.folds[0]
+    crowd = np.unique(fold.crowd.user_pos)
+    assert len(crowd) > 500
+    assert not np.isin(crowd, np.concatenate([fold.users, fold.visitors])).any()
+    assert not fold.new[fold.crowd.item_pos].any()
+    assert len(new_pairs(fold.crowd, fold.train)) == len(fold.crowd)
+
+
+def test_events_kept_apart_are_told_by_a_crowd_too() -> None:
+    events = drifting(8000)
+    assert events.time is not None
+    late = events.time > 54 * DAY
+    fold = Validation.carve(events.take(~late), 0.1, seed=0, kept=events.take(late)).folds[0]
+    assert len(fold.users) == 4000
+    assert len(np.unique(fold.crowd.user_pos)) > 500
+
+
+def test_the_crowd_is_no_larger_than_twelve_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folds_module, "_MOST_USERS", 10)
+    monkeypatch.setattr(folds_module, "_MOST_CROWD", 20)
+    fold = Validation.carve(drifting(), 0.1, seed=0).folds[0]
+    assert (len(fold.users), len(np.unique(fold.crowd.user_pos))) == (10, 20)
 
 
 def test_events_without_times_are_drawn_at_random() -> None:

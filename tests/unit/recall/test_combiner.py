@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kgrecall.recall.base import Hits
+from kgrecall.recall.fusion import combiner_training
 from kgrecall.recall.fusion.combiner import TOTAL, Combiner, Items, Network, together
 from kgrecall.recall.fusion.combiner_fit import FittedNetwork, fit_for_new_items, fit_network, odds_of
 from kgrecall.recall.fusion.combiner_weights import CombinerWeights, NetworkWeights, NewItemWeights
@@ -152,6 +153,28 @@ def test_what_depends_on_the_user_is_learned_and_holds_for_unseen_queries() -> N
     assert learned is not None
     best_weights = weigh(planted(1500)[0], NAMES, CONFIG).value
     assert learned.values.mean() > best_weights + 0.05
+
+
+def test_a_crowd_teaches_the_network_and_leaves_its_value_as_cautious_as_it_was() -> None:
+    merged, around = planted(4000)
+    few, crowd, unseen = (merged.take(np.arange(*part)) for part in ((0, 320), (320, 3000), (3000, 4000)))
+    short = crowd.head(np.ones(2, np.float32), 12)
+    alone = fit_network(few, np.ones(2, np.float32), around)
+    taught = fit_network(few, np.ones(2, np.float32), around, crowd=[(crowd, around), (short, around)])
+    assert alone is not None
+    assert taught is not None
+    assert taught.values.tolist() == alone.values.tolist()
+    value = {
+        name: unseen.ndcg(odds_of(unseen, around, Network(found.weights).judge), 20).mean()
+        for name, found in (("alone", alone), ("taught", taught))
+    }
+    assert value["taught"] > value["alone"] + 0.01
+
+
+def test_many_queries_teach_a_wider_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [len(found.weights.bias) for found in (fitted(400),) if found] == [16]
+    monkeypatch.setattr(combiner_training, "_MANY_QUERIES", 300)
+    assert [len(found.weights.bias) for found in (fitted(400),) if found] == [32]
 
 
 def test_where_there_is_nothing_to_learn_the_value_is_no_better_than_the_weights() -> None:
