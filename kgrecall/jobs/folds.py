@@ -10,6 +10,7 @@ import numpy as np
 from kgrecall.errors import ShapeError, Shown
 from kgrecall.evaluate.evaluator import evaluate
 from kgrecall.graph.split import Split, joined, new_pairs, split_by_time, split_by_user, split_random
+from kgrecall.kernels import tier
 from kgrecall.recall.base import Channel
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.queries.batches import batch_of_users
@@ -84,6 +85,7 @@ class Fold:
 
     def ndcg(self, channel: Channel) -> float:
         """NDCG@20 of one channel alone, among the items that are not new, over at most 2,000 of the users."""
+        tier.answering(len(self.users))
         histories, known = Histories.of(self.train), None if not self.new.any() else ~self.new
 
         def rank(users: IntArray, k: int) -> PosArray:

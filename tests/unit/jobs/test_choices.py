@@ -12,6 +12,7 @@ from kgrecall.graph.split import new_pairs
 from kgrecall.jobs import folds as folds_module
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import timed
+from kgrecall.kernels import tier
 from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
 from kgrecall.types import Interactions
 
@@ -120,6 +121,14 @@ def test_events_without_times_are_drawn_at_random() -> None:
     assert len(first.folds) == 4
     assert [f.truth.item_pos.tolist() for f in first.folds] == [f.truth.item_pos.tolist() for f in again.folds]
     assert first.folds[0].truth.item_pos.tolist() != first.folds[1].truth.item_pos.tolist()
+
+
+def test_what_is_tried_on_many_users_is_tried_with_compiled_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[int]()
+    monkeypatch.setattr(tier, "answering", told.append)
+    validation = Validation.carve(drifting(1000), 0.1, seed=0)
+    validation.choose((None, 2.0), lambda events, _: PopularityChannel(item_popularity(events)))
+    assert told == [len(fold.users) for _ in range(2) for fold in validation.judges]
 
 
 def test_too_little_data_gives_no_fold_and_the_first_setting() -> None:
