@@ -45,17 +45,18 @@ class Asked:
     crowd: tuple[Asked, ...] = ()
 
     @classmethod
-    def of(cls, folds: Sequence[Fold], engine_of: Callable[[Fold], RecallEngine]) -> Asked:
+    def of(cls, folds: Sequence[Fold], engine_of: Callable[[Fold], RecallEngine], *, crowd: bool = True) -> Asked:
         """Ask the engine of each fold, built from its training events, about the fold's users.
 
         Args:
             engine_of: builds an engine, or gives one; it is let go before the next fold's.
+            crowd: ask the crowd, too; only a learned fusion has a use for it.
         """
-        asked = [_Group.both(fold, engine_of(fold)) for fold in folds]
+        asked = [_Group.both(fold, engine_of(fold), crowd=crowd) for fold in folds]
         groups = [group for group, _ in asked]
         names = [name for name in groups[0].hits if all(name in group.hits for group in groups)]
-        crowd = (cls._of([fold], [block], names) for fold, (_, blocks) in zip(folds, asked, strict=True) for block in blocks)
-        return replace(cls._of(folds, groups, names), crowd=tuple(crowd))
+        further = (cls._of([fold], [block], names) for fold, (_, blocks) in zip(folds, asked, strict=True) for block in blocks)
+        return replace(cls._of(folds, groups, names), crowd=tuple(further))
 
     @classmethod
     def _of(cls, folds: Sequence[Fold], groups: Sequence[_Group], names: Sequence[str]) -> Asked:
@@ -181,8 +182,8 @@ class _Group:
     truth: IntArray
 
     @classmethod
-    def both(cls, fold: Fold, engine: RecallEngine) -> tuple[_Group, list[_Group]]:
-        """The queries of a fold, and those of its crowd in blocks."""
+    def both(cls, fold: Fold, engine: RecallEngine, *, crowd: bool) -> tuple[_Group, list[_Group]]:
+        """The queries of a fold, and those of its crowd in blocks, where it is asked."""
         k, stored, told = min(HITS, len(fold.new)), engine.histories, Histories.of(fold.told)
         every, new = joined(fold.truth, fold.fresh), joined(fold.fresh, fold.earlier)
         parts = (
@@ -190,8 +191,8 @@ class _Group:
             (CURIOUS, fold.curious, stored, new, engine.channel_hits(fold.curious, k, among=fold.new)),
             (VISITOR, fold.visitors, told, every, engine.channel_hits(fold.visitors, k, told=told)),
         )
-        crowd = np.unique(fold.crowd.user_pos)
-        blocks = [crowd[start : start + _BLOCK] for start in range(0, len(crowd), _BLOCK)]
+        others = np.unique(fold.crowd.user_pos) if crowd else np.zeros(0, np.int64)
+        blocks = [others[start : start + _BLOCK] for start in range(0, len(others), _BLOCK)]
         further = [(MAIN, users, stored, fold.crowd, engine.channel_hits(users, k)) for users in blocks]
         return cls._of(engine, parts), [cls._of(engine, [part]) for part in further]
 

@@ -205,7 +205,7 @@ class _Build:
             runs.extend([model.run] if model else [])
             return assemble(ingredients, self.channels, config.fusion[0], encoder=None, config=config.engine)
 
-        asked = Asked.of(folds, engine_of)
+        asked = Asked.of(folds, engine_of, crowd=any(fusion.method == "learned" for fusion in config.fusion))
         with self._stage("choose"):
             keep = None if config.budget_seconds is None else self._always()
             fitted, dropped = asked.best(config.fusion, keep=keep)

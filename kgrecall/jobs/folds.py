@@ -85,13 +85,14 @@ class Fold:
 
     def ndcg(self, channel: Channel) -> float:
         """NDCG@20 of one channel alone, among the items that are not new, over at most 2,000 of the users."""
-        tier.answering(len(self.users))
+        users = a_few(self.users, seed=0)
+        tier.answering(len(users))
         histories, known = Histories.of(self.train), None if not self.new.any() else ~self.new
 
         def rank(users: IntArray, k: int) -> PosArray:
             return channel.recall(replace(batch_of_users(users, histories, _HISTORY), mask=known), k).positions
 
-        return evaluate(rank, self.truth, [_MEASURE], users=a_few(self.users, seed=0))[_MEASURE]
+        return evaluate(rank, self.truth, [_MEASURE], users=users)[_MEASURE]
 
 
 def timed(events: Interactions) -> bool:

@@ -68,7 +68,7 @@ def fit_network(
         network = Network(trained(lesson, first, seed, unseen=asked))
         values[asked] = known.take(asked).ndcg(network.log_odds(lesson.inputs[asked]), k)
     more = [_lesson(others.head(first, CUT), first, around_them) for others, around_them in crowd]
-    return FittedNetwork(trained(Lesson.joined([lesson, *more]) if more else lesson, first, seed), values)
+    return FittedNetwork(trained(Lesson.joined([lesson, *more]), first, seed), values)
 
 
 def fit_for_new_items(

@@ -1,4 +1,4 @@
-"""The training of one network of the learned combiner: a few hundred numbers, numpy alone, a few CPU seconds."""
+"""The training of one network of the learned combiner: some hundred numbers, numpy alone, seconds of CPU time."""
 
 from __future__ import annotations
 

@@ -75,6 +75,13 @@ def test_the_crowd_is_asked_in_blocks_and_what_it_chose_of_known_items_is_right(
     assert last.hits["b"].positions.tolist() == engine.channel_hits(np.arange(750, 900), NUM_ITEMS)["b"].positions.tolist()
 
 
+def test_a_crowd_that_nothing_learns_from_is_not_asked() -> None:
+    fold = fold_of(np.arange(600, 900))
+    engine: Any = Engine(fold.train)
+    assert Asked.of([fold], lambda _: engine, crowd=False).crowd == ()
+    assert [len(users) for users in engine.asked if users] == [400]
+
+
 def test_without_a_crowd_nobody_else_is_asked() -> None:
     asked, engine = asked_of(fold_of(None))
     assert asked.crowd == ()
@@ -94,7 +101,9 @@ def test_the_crowd_teaches_the_network_of_known_items_and_nothing_else() -> None
 
 def test_items_that_nobody_had_chosen_do_not_reach_the_lesson() -> None:
     asked, _ = asked_of(fold_of(np.arange(600, 900)))
-    for lists, around in asked.of_crowd(LEARNED, ("a", "b")):
+    blocks = list(asked.of_crowd(LEARNED, ("a", "b")))
+    assert len(blocks) == 1
+    for lists, around in blocks:
         assert (lists.positions >= 0).any()
         assert not np.isnan(around.of(lists.queries[:, None], lists.positions)[lists.positions >= 0]).any()
         assert not np.isin(lists.positions, [19, 38, 39]).any()
