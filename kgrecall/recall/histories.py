@@ -67,6 +67,18 @@ class Histories:
         part = slice(int(self.indptr[user_pos]), int(self.indptr[user_pos + 1]))
         return np.asarray(self.item_pos[part]), np.asarray(self.weight[part])
 
+    def latest(self, user_pos: IntArray, most: int) -> tuple[IntArray, IntArray]:
+        """The places of the newest entries of some users (q,), at most ``most`` of each.
+
+        Returns:
+            ``indptr`` int64 (q + 1,) and ``entry`` int64 (n,), such that ``item_pos[entry[indptr[i]:indptr[i + 1]]]`` is what
+            user i chose last, oldest first.
+        """
+        stop = self.indptr[user_pos + 1]
+        lengths = np.minimum(stop - self.indptr[user_pos], most)
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return indptr, np.arange(indptr[-1]) + np.repeat(stop - indptr[1:], lengths)
+
     def times(self, user_pos: int) -> IntArray | None:
         """When one user chose each item of :meth:`row`, as a plain view."""
         if self.time is None:

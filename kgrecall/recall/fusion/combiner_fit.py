@@ -92,7 +92,8 @@ def odds_of(lists: MergedLists, around: Surroundings, judge: Callable[[Items], F
     query = lists.queries[row]
     popularity = around.of(query, lists.positions[row, column])
     scores, found = lists.scores[row, column], lists.found[row, column]
-    items = Items(row, column, scores, found, popularity, around.history[query], around.unknown[query])
+    asker = around.usual[query], around.history[query], around.unknown[query]
+    items = Items(row, column, scores, found, popularity, *asker)
     odds = np.full(lists.positions.shape, -np.inf, np.float32)
     odds[row, column] = judge(items)
     return odds
@@ -106,6 +107,7 @@ def _lesson(lists: MergedLists, first: FloatArray, around: Surroundings, *, whos
         lists.found.reshape(-1, channels),
         first,
         around.of(lists.queries[:, None], lists.positions).ravel(),
+        np.repeat(around.usual[lists.queries], width),
         np.repeat(around.history[lists.queries] * np.float32(whose), width),
     )
     return Lesson(inputs.reshape(queries, width, inputs.shape[1]), lists.positions >= 0, lists.relevant)

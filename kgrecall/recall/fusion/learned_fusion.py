@@ -67,11 +67,14 @@ def fit_learned(
 def _of_visitors(
     known: FittedNetwork, lists: Populations, first: FloatArray, around: Surroundings
 ) -> tuple[VisitorWeights | None, Values]:
-    """A network that visitors alone have taught, None unless it serves others better than ``known`` does, and how well visitors
-    are served."""
+    """A network that visitors alone have taught, None unless it serves others better than ``known`` does by more than a standard
+    error, and how well visitors are served."""
     own = fit_network(lists.visiting, first, around, enough=_ENOUGH_VISITORS)
     by_known = known.values[np.isin(lists.taught.queries, lists.visiting.queries)]
-    if own is None or own.values.mean() <= by_known.mean():
+    if own is None:
+        return None, by_known
+    gain = own.values - by_known
+    if gain.mean() <= gain.std() / np.sqrt(len(gain)):
         return None, by_known
     longest = float(around.history[lists.visiting.queries].max())
     return VisitorWeights(network=own.weights, most=round(np.expm1(longest))), own.values

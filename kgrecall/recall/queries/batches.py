@@ -15,7 +15,6 @@ from kgrecall.recall.queries.requests import Request
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 _NO_ITEMS = np.zeros(0, np.int32)
-_NO_WEIGHTS = np.zeros(0, np.float32)
 
 
 def batch_of(requests: Sequence[Request], num_items: int, mask: BoolArray | None, text: FloatArray | None) -> QueryBatch:
@@ -55,26 +54,18 @@ def batch_of_users(user_pos: np.ndarray[tuple[int], np.dtype[np.int64]], histori
             got=int(outside[0]),
             remedy="Use positions of the users' vocabulary.",
         )
-    rows = [histories.row(int(user)) for user in user_pos]
-    seen = [np.sort(items) for items, _ in rows]
+    indptr, entry = histories.latest(user_pos, max_history)
+    seen = [np.sort(histories.row(int(user))[0]) for user in user_pos]
     return QueryBatch(
         num_items=histories.num_items,
         user_pos=user_pos,
-        history_indptr=_indptr([min(len(items), max_history) for items, _ in rows]),
-        history_pos=_joined([items[-max_history:] for items, _ in rows]),
-        history_weight=np.concatenate([weights[-max_history:] for _, weights in rows]) if rows else _NO_WEIGHTS,
+        history_indptr=indptr,
+        history_pos=histories.item_pos[entry],
+        history_weight=histories.weight[entry],
         exclude_indptr=_indptr([len(items) for items in seen]),
         exclude_pos=_joined(seen),
-        history_time=_stored_times(user_pos, histories, max_history),
+        history_time=None if histories.time is None else histories.time[entry],
     )
-
-
-def _stored_times(user_pos: IntArray, histories: Histories, max_history: int) -> IntArray | None:
-    if histories.time is None:
-        return None
-    rows = (histories.indptr[user_pos], histories.indptr[user_pos + 1])
-    parts = [histories.time[max(start, stop - max_history) : stop] for start, stop in zip(*rows, strict=True)]
-    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 def _times(requests: Sequence[Request]) -> IntArray | None:
