@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from kgrecall.errors import ConfigError, nearest
 from kgrecall.graph.adjacency import Adjacency
+from kgrecall.graph.own_vectors import numbers_fields
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.types import EdgeType
 
@@ -51,12 +52,33 @@ def with_shuffled_knowledge(snapshot: GraphSnapshot, seed: int) -> GraphSnapshot
 
 def with_shuffled_texts(snapshot: GraphSnapshot, seed: int) -> GraphSnapshot:
     """The text fields of the items dealt out anew among the items; all other properties stay where they are."""
+    return _dealt_out(snapshot, snapshot.schema.node(snapshot.schema.item_label).text_fields, seed)
+
+
+def with_shuffled_vectors(snapshot: GraphSnapshot, seed: int) -> GraphSnapshot:
+    """The vectors of the items dealt out anew among the items; all other properties stay where they are."""
+    return _dealt_out(snapshot, numbers_fields(snapshot), seed)
+
+
+def without_vectors(snapshot: GraphSnapshot) -> GraphSnapshot:
+    """No item has a vector."""
+    return _with_columns(snapshot, numbers_fields(snapshot), lambda column: pa.nulls(len(column), column.type))
+
+
+def _dealt_out(snapshot: GraphSnapshot, names: Iterable[str], seed: int) -> GraphSnapshot:
+    order = pa.array(np.random.default_rng(seed).permutation(len(snapshot.items)))
+    return _with_columns(snapshot, names, lambda column: column.take(order))
+
+
+def _with_columns(
+    snapshot: GraphSnapshot, names: Iterable[str], changed: Callable[[pa.ChunkedArray], pa.ChunkedArray | pa.Array]
+) -> GraphSnapshot:
+    """With some properties of the items changed."""
     label = snapshot.schema.item_label
     table = snapshot.properties[label]
-    order = pa.array(np.random.default_rng(seed).permutation(table.num_rows))
-    for name in snapshot.schema.node(label).text_fields:
+    for name in names:
         place = table.column_names.index(name)
-        table = table.set_column(place, table.schema.field(place), table.column(name).take(order))
+        table = table.set_column(place, table.schema.field(place), changed(table.column(name)))
     return replace(snapshot, properties={**snapshot.properties, label: table})
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from kgrecall.encode.cache import encode_cached
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.graph.knowledge import item_knowledge
+from kgrecall.graph.own_vectors import own_vectors
 from kgrecall.graph.pagerank import checked_weights
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.index.faiss import FaissIndex
@@ -87,7 +88,7 @@ def build_snapshot(
             fusion are chosen on them first. The engine does not know them.
 
     Raises:
-        ConfigError: impossible settings, no interactions, or ``out`` cannot be written.
+        ConfigError: impossible settings, no such vectors, no interactions, or ``out`` cannot be written.
         BudgetExceeded: ``ease`` was asked for by name, and the catalogue is too large for its memory.
         ShapeError: ``valid`` is of other users or items.
     """
@@ -146,7 +147,7 @@ class _Build:
             )
         checked_weights(snapshot, config.pagerank.relation_weights)
         self.channels, left_out = config.affordable(len(snapshot.items))
-        self.notes = (*notes, *left_out)
+        self.notes = (*notes, *left_out, *own_vectors(snapshot, config.vectors)[1])
         self.validation = config.carve(self.events, seed, valid)
 
     def run(self, writer: ArtifactWriter) -> BuildReport:

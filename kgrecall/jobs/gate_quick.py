@@ -42,10 +42,11 @@ class _Side:
 
 
 class QuickPipeline:
-    """``score = history (W + g S + t T)``: item-kNN W, shared knowledge S and alike texts T, each divided by its mean.
+    """``score = history (W + g S + t T + ...)``: item-kNN W, shared knowledge S, alike texts T and alike vectors, each
+    divided by its mean.
 
-    The weights g and t are chosen from :data:`WEIGHTS` on validation events inside of train: once for items that were met, and
-    once for items that were not, of which a share is hidden there, too. Relations that do not touch items play no part.
+    The weights g, t, ... are chosen from :data:`WEIGHTS` on validation events inside of train: once for items that were met,
+    and once for items that were not, of which a share is hidden there, too. Relations that do not touch items play no part.
     """
 
     def __init__(self, split: GateSplit, measure: Measure, *, new_items: float, seed: int) -> None:
@@ -54,9 +55,10 @@ class QuickPipeline:
         self._measure = measure
         self._outer, self._inner = _Side.of(split), _Side.of(inner)
 
-    def fit(self, snapshot: GraphSnapshot, texts: FloatArray | None) -> QuickRanker:
-        """The pipeline on one graph; ``texts`` float32 (num_items, dim), or None."""
-        others = [part for part in (knowledge_similarity(snapshot), text_similarity(texts)) if part is not None]
+    def fit(self, snapshot: GraphSnapshot, described: Sequence[FloatArray]) -> QuickRanker:
+        """The pipeline on one graph; ``described`` float32 (num_items, dim) each: texts, vectors."""
+        parts = (knowledge_similarity(snapshot), *map(likeness, described))
+        others = [part for part in parts if part is not None]
         warm = self._weights(others, WARM)
         return QuickRanker(self._outer, others, warm, self._weights(others, NEW) or warm)
 
@@ -120,12 +122,10 @@ def knowledge_similarity(snapshot: GraphSnapshot) -> Matrix | None:
     return _unit_mean(similarity) if similarity.nnz else None
 
 
-def text_similarity(texts: FloatArray | None) -> Matrix | None:
-    """The most alike texts of each item by cosine, above the mean of all pairs; mean 1; None without texts."""
-    if texts is None:
-        return None
-    length = np.linalg.norm(texts, axis=1, keepdims=True)
-    unit = np.divide(texts, length, out=np.zeros_like(texts), where=length > 0)
+def likeness(vectors: FloatArray) -> Matrix | None:
+    """The most alike of each item by cosine, above the mean of all pairs; mean 1; None where no two are alike."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
     mean = unit.sum(axis=0) / max(1, int((length > 0).sum()))
     rows = [_nearest(unit, start, float(mean @ mean)) for start in range(0, len(unit), _TEXT_BLOCK)]
     similarity: Matrix = sp.csr_array(sp.vstack(rows, format="csr"))

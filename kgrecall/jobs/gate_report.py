@@ -14,12 +14,12 @@ from kgrecall.evaluate.tables import plain_table
 
 ERRORS = 2.0
 """Paired standard errors by which a difference must leave zero before it counts as more than luck."""
-Subject = Literal["graph", "text"]
+Subject = Literal["graph", "text", "vectors"]
 
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What the graph (or the texts) are worth to one question.
+    """What the graph (or the texts, or the vectors) are worth to one question.
 
     ``without``, ``real``: means over the users; ``shuffled``: one mean per shuffle. ``gain``: real above without;
     ``placebo``: the mean of the shuffles above without; ``over_placebo``: real above the mean of the shuffles.
@@ -62,14 +62,15 @@ class Worth:
         return f"{change} {measure} for {self.num_users:,} {_people(self.question)} ({facts}): {self._meaning(subject)}"
 
     def _meaning(self, subject: Subject) -> str:
+        what = "set of vectors" if subject == "vectors" else subject
         if self.proven:
-            return f"the {subject} helps."
+            return f"the {what} helps."
         if surely_above(self.gain) and not surely_above(self.over_placebo):
-            return f"a shuffled {subject} gains as much, so it is not what the {subject} says."
+            return f"a shuffled {what} gains as much, so it is not what the {what} says."
         if surely_above(self.gain):
-            return f"the {subject} helps, but a shuffled one gains a part of it."
+            return f"the {what} helps, but a shuffled one gains a part of it."
         if surely_above(negative(self.gain)):
-            return f"the {subject} harms."
+            return f"the {what} harms."
         return "not told from luck."
 
 
@@ -114,9 +115,16 @@ class GateReport:
     pipeline: str
     graph: tuple[Worth, ...]
     text: tuple[Worth, ...]
+    vectors: tuple[Worth, ...]
     relations: tuple[RelationWorth, ...]
     seconds: Mapping[str, float]
     notes: tuple[str, ...] = ()
+
+    @property
+    def subjects(self) -> dict[Subject, tuple[Worth, ...]]:
+        """What was judged, and found of it."""
+        found: dict[Subject, tuple[Worth, ...]] = {"graph": self.graph, "text": self.text, "vectors": self.vectors}
+        return {subject: worths for subject, worths in found.items() if worths}
 
     @property
     def graph_proven(self) -> bool:
@@ -125,10 +133,9 @@ class GateReport:
 
     def __str__(self) -> str:
         lines = []
-        for name, worths in (("graph", self.graph), ("text", self.text)):
-            if worths:
-                lines.append(f"Your {'graph is' if name == 'graph' else 'texts are'} worth")
-                lines += [f"  {worth.sentence('graph' if name == 'graph' else 'text', self.measure)}" for worth in worths]
+        for subject, worths in self.subjects.items():
+            lines.append(f"Your {_ARE[subject]} worth")
+            lines += [f"  {worth.sentence(subject, self.measure)}" for worth in worths]
         for verdict, words in _VERDICTS.items():
             found = [r.relation for r in self.relations if r.verdict == verdict]
             if found:
@@ -139,7 +146,7 @@ class GateReport:
         """A line per question and subject: none, real, shuffled, the gain with its interval and p."""
         rows = [
             [
-                f"{name}: {w.question}",
+                f"{subject}: {w.question}",
                 f"{w.num_users:,}",
                 f"{w.without:.4f}",
                 f"{w.real:.4f}",
@@ -147,7 +154,7 @@ class GateReport:
                 str(w.gain),
                 "yes" if w.proven else "no",
             ]
-            for name, worths in (("graph", self.graph), ("text", self.text))
+            for subject, worths in self.subjects.items()
             for w in worths
         ]
         return plain_table([self.measure, "users", "none", "real", "shuffled", "real - none", "proven"], rows)
@@ -175,12 +182,14 @@ class GateReport:
             "verdict": str(self),
             "graph": [_plain(worth) for worth in self.graph],
             "text": [_plain(worth) for worth in self.text],
+            "vectors": [_plain(worth) for worth in self.vectors],
             "relations": [{"relation": r.relation, "edges": r.num_edges, "verdict": r.verdict} for r in self.relations],
             "seconds": dict(self.seconds),
             "notes": list(self.notes),
         }
 
 
+_ARE: dict[Subject, str] = {"graph": "graph is", "text": "texts are", "vectors": "vectors are"}
 _VERDICTS = {
     "carries": "These relations carry it",
     "replaceable": "These help alone, but the others say the same",

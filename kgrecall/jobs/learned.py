@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgrecall.graph.knowledge import item_knowledge
+from kgrecall.graph.own_vectors import own_vectors
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.attention_part import AttentionPart
 from kgrecall.jobs.build_config import BuildConfig
@@ -62,7 +63,8 @@ class Learner:
         in_order = ATTENTION in self.channels and timed(events)
         if "vector" not in self.channels and not in_order:
             return Learned()
-        inputs = ModelInputs(events, item_knowledge(snapshot), texts, snapshot.schema.item_label)
+        vectors, _ = own_vectors(snapshot, self.config.vectors)
+        inputs = ModelInputs(events, item_knowledge(snapshot), texts, snapshot.schema.item_label, vectors)
         settings = self.config.model if epochs is None else self.config.model.model_copy(update={"epochs": epochs})
         model = train(inputs, settings, valid=valid, seed=self.seed, device=self.device, progress=self.progress)
         return Learned(model, self._attention(snapshot, events, model.embeddings) if in_order else None)

@@ -98,8 +98,8 @@ def judge_lists(
     Shapes: positions int32 (q, u), said and parts float32 (channels, q, u) as in
     :class:`kgrecall.recall.fusion.rank_fusion.Fused`;
     popularity, source, usual and history as in :class:`kgrecall.recall.fusion.surroundings.Surroundings`; judge int64 (q,):
-    number of a network; of all n networks: first float32 (n, channels), hidden float64 (n, units, features), bias and out (n, units),
-    direct (n, features). odds float32 (q, u) is left as it is on padding.
+    number of a network; of all n networks: first float32 (n, channels), hidden float64 (n, units, features), bias and out
+    (n, units), direct (n, features). odds float32 (q, u) is left as it is on padding.
     """
     inputs, units = np.empty(direct.shape[1], np.float64), np.empty(bias.shape[1], np.float64)
     for i in range(len(positions)):

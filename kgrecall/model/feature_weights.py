@@ -1,4 +1,4 @@
-"""What each relation and the texts are worth for placing items that nobody has chosen: learned on items held out.
+"""What each relation, the texts and own vectors are worth for placing items that nobody has chosen: learned on items held out.
 
 A fifth of the items is left out of the regression ``X(w)`` of :mod:`kgrecall.model.ridge`, placed by it, ``Y = F_w X(w)``, and
 ranked among themselves for the users who chose some of them:
@@ -43,8 +43,8 @@ _HUB_SCALE = 3.0
 """Powers stand three times as large in the search: they act on logarithms of degrees, and would run ahead of the weights."""
 _HUB_POWER = (0.0, _HUB_SCALE)
 _Point = np.ndarray[tuple[int], np.dtype[np.float64]]
-"""The logarithm of each relation's weight followed by three times its hub power, then the logarithms of the weight of the texts
-(if there are any), the penalty and the temperature."""
+"""The logarithm of each relation's weight followed by three times its hub power, then the logarithms of the weights of the
+dense parts, the penalty and the temperature."""
 
 
 def learned_weights(blocks: FeatureBlocks, history: sparse.csr_array, start: FeatureWeights, *, seed: int) -> FeatureWeights:
@@ -61,13 +61,12 @@ def learned_weights(blocks: FeatureBlocks, history: sparse.csr_array, start: Fea
     search = _Search(blocks.take(items), sparse.csr_array(history[:, items]), start, seed)
     if not search.folds:
         return start
-    texts = [] if blocks.text is None else [_WEIGHT]
     found = optimize.minimize(
         search.loss,
         search.point(start),
         jac=True,
         method="L-BFGS-B",
-        bounds=[_WEIGHT, _HUB_POWER] * len(blocks.relations) + [*texts, _PENALTY, _WARMTH],
+        bounds=[_WEIGHT, _HUB_POWER] * len(blocks.relations) + [_WEIGHT] * len(blocks.dense) + [_PENALTY, _WARMTH],
         options={"maxiter": _STEPS, "maxfun": 2 * _STEPS},
     )
     return search.weights(found.x)
@@ -101,16 +100,16 @@ class _Search:
     def point(self, weights: FeatureWeights) -> _Point:
         """Where the search finds these weights."""
         pairs = [(np.log(weights.relations[name]), _HUB_SCALE * weights.hub_powers[name]) for name in self.blocks.relations]
-        texts = [] if self.blocks.text is None else [np.log(weights.text)]
-        return np.array([*np.ravel(pairs), *texts, np.log(weights.penalty), np.log(_TEMPERATURE)])
+        dense = [np.log(weights.dense[name]) for name in self.blocks.dense]
+        return np.array([*np.ravel(pairs), *dense, np.log(weights.penalty), np.log(_TEMPERATURE)])
 
     def weights(self, point: _Point) -> FeatureWeights:
         """What a point of the search stands for."""
         names, values = [*self.blocks.relations], [float(value) for value in np.exp(point)]
         pairs = 2 * len(names)
         powers = dict(zip(names, (point[1:pairs:2] / _HUB_SCALE).tolist(), strict=True))
-        text = self.start.text if self.blocks.text is None else values[pairs]
-        return FeatureWeights(dict(zip(names, values[0:pairs:2], strict=True)), powers, text, values[-2])
+        dense = dict(zip(self.blocks.dense, values[pairs:-2], strict=True))
+        return FeatureWeights(dict(zip(names, values[0:pairs:2], strict=True)), powers, dense, values[-2])
 
     def loss(self, point: _Point) -> tuple[float, _Point]:
         """The loss and its gradient, means over the folds."""

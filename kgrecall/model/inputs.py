@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -13,13 +13,17 @@ from kgrecall.errors import ConfigError, ShapeError, Shown
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.types import FloatArray, Interactions
 
+TEXT = "text"
+"""What the texts are called among the parts that items are described by."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """Training events, knowledge and text of one catalogue.
+    """Training events, knowledge, text and own vectors of one catalogue.
 
-    Shapes: ``text`` float32 (num_items, text_dim) or None, a zero row where an item has no text; every incidence has num_items
-    rows; an incidence whose ``label`` equals ``item_label`` links items to items and is square.
+    Shapes: ``text`` float32 (num_items, text_dim) or None, a zero row where an item has no text; ``vectors`` name -> float32
+    (num_items, dim), such as those of pictures, zero rows where there is none; every incidence has num_items rows; an incidence
+    whose ``label`` equals ``item_label`` links items to items and is square.
 
     Raises:
         ShapeError: when the parts do not describe the same catalogue.
@@ -30,6 +34,7 @@ class ModelInputs:
     knowledge: Sequence[Incidence] = ()
     text: FloatArray | None = None
     item_label: str = "Item"
+    vectors: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not len(self.interactions):
@@ -39,21 +44,25 @@ class ModelInputs:
                 got=Shown("none"),
                 remedy="Import interactions first, or cut the training period less tightly.",
             )
-        if self.text is not None and (self.text.ndim != 2 or len(self.text) != self.num_items):
+        for name, part in self.dense.items():
+            self._check_dense(name, part)
+        self._check_knowledge()
+
+    def _check_dense(self, name: str, part: FloatArray) -> None:
+        if part.ndim != 2 or len(part) != self.num_items:
             raise ShapeError(
-                "ModelInputs.text",
-                expected=f"float32 ({self.num_items}, text_dim)",
-                got=self.text.shape,
-                remedy="Encode one text per item, in the order of the item vocabulary.",
+                f"ModelInputs: {name}",
+                expected=f"float32 ({self.num_items}, dim)",
+                got=part.shape,
+                remedy="Give one row per item, in the order of the item vocabulary.",
             )
-        if self.text is not None and not np.isfinite(self.text).all():
+        if not np.isfinite(part).all():
             raise ShapeError(
-                "ModelInputs.text",
+                f"ModelInputs: {name}",
                 expected="finite numbers",
                 got=Shown("NaN or infinity"),
-                remedy="Encode the texts again; a zero row stands for an item without text.",
+                remedy="Encode again; a zero row stands for an item of which nothing is known.",
             )
-        self._check_knowledge()
 
     def _check_knowledge(self) -> None:
         widths: dict[str, int] = {self.item_label: self.num_items}
@@ -77,6 +86,12 @@ class ModelInputs:
         return self.interactions.num_items
 
     @property
+    def dense(self) -> dict[str, FloatArray]:
+        """The texts, if there are any, as ``text``, and the vectors as ``NAME vectors``."""
+        texts = {} if self.text is None else {TEXT: self.text}
+        return texts | {f"{name} vectors": part for name, part in self.vectors.items()}
+
+    @property
     def node_sizes(self) -> dict[str, int]:
         """Number of nodes of each knowledge label apart from the items, in order of first appearance."""
         return {part.label: part.matrix.shape[1] for part in self.knowledge if part.label != self.item_label}
@@ -89,8 +104,8 @@ class ModelInputs:
             digest.update(f"{part.relation}|{part.label}|{part.reverse}|{part.matrix.shape}".encode())
             for array in (part.matrix.indptr, part.matrix.indices, part.matrix.data):
                 digest.update(np.ascontiguousarray(array).tobytes())
-        if self.text is not None:
-            digest.update(f"{self.text.shape}".encode() + np.ascontiguousarray(self.text).tobytes())
+        for name, dense in self.dense.items():
+            digest.update(f"{name}|{dense.shape}".encode() + np.ascontiguousarray(dense).tobytes())
         return digest.hexdigest()
 
     def history(self) -> sparse.csr_array:

@@ -1,4 +1,5 @@
-"""Items that belong together by what is known of them: the items of an entity, an item and those it points to, alike texts.
+"""Items that belong together by what is known of them: the items of an entity, an item and those it points to, alike texts or
+vectors.
 
 Each set is read like the history of one more user. What the graph and the texts say of items then reaches their vectors by
 the same way as what people do, and an item that nobody has chosen is learned from the sets that it is in.
@@ -18,8 +19,8 @@ from kgrecall.types import FloatArray, IntArray
 HUB_SHARE, HUB_FLOOR = 0.1, 100
 """An entity of more than this share of all items, and of more than so many, is a hub: it says little and costs much."""
 PAIRS = 400_000_000
-"""Texts are compared with all others for so many pairs at most: in a catalogue of over 20,000 items not each has a set of its
-own, and the time stays within seconds."""
+"""Texts (or vectors) are compared with all others for so many pairs at most: in a catalogue of over 20,000 items not each has a
+set of its own, and the time stays within seconds."""
 _BLOCK = 512
 
 
@@ -39,12 +40,12 @@ def item_sets(inputs: ModelInputs, *, knowledge: float, text: float, neighbours:
 
     Args:
         knowledge: weight of a set of the graph; 0 leaves them out.
-        text: weight of a set of alike texts; 0 leaves them out.
-        neighbours: items with the closest texts in each such set.
+        text: weight of a set of alike texts, or of alike vectors; 0 leaves them out.
+        neighbours: items with the closest ones in each such set.
     """
     parts = [(part, knowledge) for part in _of_knowledge(inputs)] if knowledge else []
-    if text and inputs.text is not None:
-        parts.append((alike_texts(inputs.text, neighbours), text))
+    if text:
+        parts += [(most_alike(part, neighbours), text) for part in inputs.dense.values()]
     parts = [(part[np.flatnonzero(np.diff(part.indptr) >= 2)], weight) for part, weight in parts]
     weight = np.concatenate([np.zeros(0, np.float32), *(np.full(part.shape[0], w, np.float32) for part, w in parts)])
     if not len(weight):
@@ -64,14 +65,14 @@ def _of_knowledge(inputs: ModelInputs) -> Iterator[sparse.csr_array]:
             yield by_entity[np.flatnonzero(np.diff(by_entity.indptr) <= most)]
 
 
-def alike_texts(text: FloatArray, neighbours: int, *, pairs: int = PAIRS) -> sparse.csr_array:
-    """Items with a text, evenly spread, and those whose texts are the most alike: csr (num_sets, num_items)."""
-    length = np.linalg.norm(text, axis=1, keepdims=True)
-    unit = np.divide(text, length, out=np.zeros_like(text), where=length > 0)
+def most_alike(part: FloatArray, neighbours: int, *, pairs: int = PAIRS) -> sparse.csr_array:
+    """Items with a row that is not zero, evenly spread, and those at the smallest angles: csr (num_sets, num_items)."""
+    length = np.linalg.norm(part, axis=1, keepdims=True)
+    unit = np.divide(part, length, out=np.zeros_like(part), where=length > 0)
     told = np.flatnonzero(length[:, 0] > 0)
-    asked = told[np.linspace(0, len(told), min(len(told), max(1, pairs // len(text))), endpoint=False, dtype=np.int64)]
+    asked = told[np.linspace(0, len(told), min(len(told), max(1, pairs // len(part))), endpoint=False, dtype=np.int64)]
     parts = [_nearest(unit, asked[start : start + _BLOCK], neighbours) for start in range(0, len(asked), _BLOCK)]
-    return sparse.csr_array(sparse.vstack([sparse.csr_array((0, len(text)), dtype=np.float32), *parts], format="csr"))
+    return sparse.csr_array(sparse.vstack([sparse.csr_array((0, len(part)), dtype=np.float32), *parts], format="csr"))
 
 
 def _nearest(unit: FloatArray, asked: IntArray, neighbours: int) -> sparse.csr_array:

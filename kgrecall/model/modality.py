@@ -1,4 +1,4 @@
-"""Modality fusion: one vector per item from its id, its text and its neighbourhood.
+"""Modality fusion: one vector per item from its id, what describes it (text, own vectors) and its neighbourhood.
 
     z_i = g_id(i) a_i + g_text(i) W t_i + g_hood(i) h_i,        g_m(i) = sigmoid(b_m + c_m log(1 + degree_i))
 

@@ -2,9 +2,9 @@
 
     X = argmin sum_i c_i || [S T]_i X - v_i ||^2 + l ||X||^2,        (M + l I) X = [S T]^T C V
 
-S are the normalised edges to knowledge nodes, T the text vectors, V the vectors of items with interactions and c_i their
-confidence. Solved by conjugate gradients (Hestenes & Stiefel, 1952) for all columns of V at once, so that nothing is formed
-that is larger than the inputs.
+S are the normalised edges to knowledge nodes, T the vectors of texts and own ones, V the vectors of items with interactions
+and c_i their confidence. Solved by conjugate gradients (Hestenes & Stiefel, 1952) for all columns of V at once, so that nothing
+is formed that is larger than the inputs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kgrecall.types import FloatArray
 def ridge(
     features: ItemFeatures, target: FloatArray, confidence: FloatArray, penalty: float, *, rounds: int = 25
 ) -> FloatArray:
-    """The X above, float32 (num_entities + text_dim, d).
+    """The X above, float32 (num_entities + dense_dim, d).
 
     Shapes: target (num_items, d); confidence (num_items,) >= 0, 0 for items whose vector is not known.
     """
@@ -28,7 +28,7 @@ def ridge(
 def ridge_solve(
     features: ItemFeatures, right: FloatArray, confidence: FloatArray, penalty: float, *, rounds: int = 25
 ) -> FloatArray:
-    """``(M + l I)^-1 right`` with the M above, float32 as ``right`` (num_entities + text_dim, d)."""
+    """``(M + l I)^-1 right`` with the M above, float32 as ``right`` (num_entities + dense_dim, d)."""
     weight = confidence[:, None]
     residual = right.copy()
     x = np.zeros_like(residual)

@@ -3,7 +3,7 @@
     x^0     = [a_i for items; free vectors for entities; 0 for users]
     x^l+1   = RelationConv_l(x^l)
     h_i     = sum_l>0 beta_l x_i^l
-    z_i     = fusion(a_i, W t_i, h_i)
+    z_i     = fusion(a_i, W t_i, h_i)                 t_i: text and own vectors
     z_u     = normalise(sum_{j in history(u)} w_uj d_j^-a p_j)
     z_s     = normalise(sum_{j in s} p_j) for a set s: the items of an entity, or of alike texts
 
@@ -57,10 +57,11 @@ class TowerConfig(Settings):
     knowledge: float = Field(default=1.0, ge=0.0)
     """What the items of an entity count against the history of a user; 0 leaves sets of the graph out."""
     text: float = Field(default=0.03, ge=0.0)
-    """What items of alike texts count against the history of a user; 0 leaves sets of texts out. Much more pulls apart
-    what people choose together: Recall@20 of new items among themselves, ml1m-kg, .4661 by 0.3, .4700 by 0.03 (p .001)."""
+    """What items of alike texts, or of alike own vectors, count against the history of a user; 0 leaves such sets out. Much
+    more pulls apart what people choose together: Recall@20 of new items among themselves, ml1m-kg, .4661 by 0.3,
+    .4700 by 0.03 (p .001)."""
     text_neighbours: int = Field(default=10, ge=1)
-    """Items with the closest texts in such a set."""
+    """Items with the closest texts or vectors in such a set."""
     start: Literal["factors", "singular"] = "factors"
     """Vectors before training: least squares over histories and sets, or the singular vectors of the interactions."""
     unobserved: float = Field(default=100.0, gt=0.0)
@@ -68,12 +69,13 @@ class TowerConfig(Settings):
     regularization: float = Field(default=0.02, gt=0.0)
     """In the start: how strongly vectors are pulled to zero."""
     ridge_penalty: float = Field(default=0.3, gt=0.0)
-    """How strongly the regression from text and neighbours to item vectors is pulled to zero."""
+    """How strongly the regression from text, own vectors and neighbours to item vectors is pulled to zero."""
     text_scale: float = Field(default=0.3, gt=0.0)
-    """Length of a text vector beside the edges in that regression: the shorter, the less it is trusted."""
+    """Length of the vector of a text, or of an own one, beside the edges in that regression: the shorter, the less it is
+    trusted."""
     learn_worth: bool = True
-    """Place items without interactions by what each relation and the texts are worth, learned on items held out; without,
-    all relations are worth the same, and ``text_scale`` and ``ridge_penalty`` hold."""
+    """Place items without interactions by what each relation, the texts and own vectors are worth, learned on items held out;
+    without, all relations are worth the same, and ``text_scale`` and ``ridge_penalty`` hold."""
     unseen_scale: float = Field(default=1.0, ge=0.0)
     """Multiplies the searched vectors of items without interactions: below 1 they are recalled with more caution."""
 
@@ -93,9 +95,10 @@ class RecallTower(nn.Module):
     known: Tensor
     """Bool (num_items,): has interactions or is in a set, so that its id is learned."""
     described: Tensor
-    """Bool (num_items,): has a text, or a neighbour in a layer, so that it can do without its id."""
+    """Bool (num_items,): has a text, a vector, or a neighbour in a layer, so that it can do without its id."""
     history_scale: Tensor
-    text: Tensor | None
+    dense: Tensor | None
+    """Float32 (num_items, dense_dim): texts and own vectors side by side."""
 
     def __init__(self, inputs: ModelInputs, config: TowerConfig, *, seed: int, device: str = "cpu") -> None:
         super().__init__()
@@ -105,9 +108,8 @@ class RecallTower(nn.Module):
         self._confidence = np.sqrt(degree) / np.sqrt(degree[degree > 0]).mean()
         self.space, matrices = relation_matrices(inputs, with_interactions=config.interactions_in_graph)
         self.blocks = _blocks(inputs, self.space, matrices)
-        text_scale = 0.0 if inputs.text is None else config.text_scale
-        names = self.blocks.relations
-        self.even = FeatureWeights(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.5), text_scale, config.ridge_penalty)
+        names, told_by = self.blocks.relations, dict.fromkeys(self.blocks.dense, config.text_scale)
+        self.even = FeatureWeights(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.5), told_by, config.ridge_penalty)
         layers = config.num_layers if matrices else 0
         self.adjacencies = Adjacencies.build(matrices, device=device) if layers else None
         self.convs = nn.ModuleList(RelationConv(len(matrices)) for _ in range(layers))
@@ -116,8 +118,9 @@ class RecallTower(nn.Module):
         self._buffer("met", torch.from_numpy(degree > 0))
         self._buffer("history_scale", torch.from_numpy(np.maximum(degree, 1.0) ** -config.history_power)[:, None])
         features = self.features()
-        self._buffer("text", None if self.blocks.text is None else torch.from_numpy(self.blocks.text))
-        told = features if layers else ItemFeatures(self.num_items, None, features.text)
+        dense = list(self.blocks.dense.values())
+        self._buffer("dense", torch.from_numpy(np.concatenate(dense, axis=1)) if dense else None)
+        told = features if layers else ItemFeatures(self.num_items, None, features.dense)
         self._buffer("described", torch.from_numpy(told.present()))
         self.sets = item_sets(inputs, knowledge=config.knowledge, text=config.text, neighbours=config.text_neighbours)
         self._buffer("known", self.met | torch.from_numpy(np.diff(self.sets.matrix.tocsc().indptr) > 0))
@@ -125,13 +128,13 @@ class RecallTower(nn.Module):
         content = ridge(features, start, self._confidence, config.ridge_penalty)
         self.item_id = nn.Parameter(torch.from_numpy(start))  # (num_items, 2 d)
         self.entity = nn.Parameter(torch.from_numpy(content[: told.num_entities]))  # (num_entities, 2 d)
-        self.text_map = nn.Parameter(torch.from_numpy(content[features.num_entities :]))  # (text_dim, 2 d)
+        self.dense_map = nn.Parameter(torch.from_numpy(content[features.num_entities :]))  # (dense_dim, 2 d)
 
     def _buffer(self, name: str, tensor: Tensor | None) -> None:
         self.register_buffer(name, tensor, persistent=False)  # follows from the inputs: a checkpoint need not hold it
 
     def features(self) -> ItemFeatures:
-        """Direct neighbours and texts, each relation by its weight in the first layer."""
+        """Direct neighbours, texts and vectors, each relation by its weight in the first layer."""
         if self.adjacencies is None:
             return self.blocks.weighed(self.even)
         first = functional.softplus(self.convs[0].get_parameter("logit").detach()).tolist()
@@ -149,9 +152,9 @@ class RecallTower(nn.Module):
         text and neighbours predict lies near the mean of many items.
         """
         visible = self.known if kept is None else self.known & (kept | ~self.described)
-        text = None if self.text is None else self.config.text_scale * (self.text @ self.text_map)  # (num_items, 2 d)
+        told = None if self.dense is None else self.config.text_scale * (self.dense @ self.dense_map)  # (num_items, 2 d)
         hood = self._neighbourhood(self.item_id * visible[:, None])
-        sources, targets = self.fusion(self.item_id, text, hood, visible).chunk(2, dim=1)
+        sources, targets = self.fusion(self.item_id, told, hood, visible).chunk(2, dim=1)
         length = targets.norm(dim=1, keepdim=True)
         length = torch.where((visible & self.met)[:, None], length, length.clamp_min(1.0)).clamp_min(1e-12)
         return sources * self.history_scale, targets / length
@@ -174,21 +177,22 @@ class RecallTower(nn.Module):
         return dict(zip(self.adjacencies.relations, (tuple(row) for row in table.tolist()), strict=True))
 
     def worth(self, history: sparse.csr_array, *, seed: int) -> FeatureWeights:
-        """What each relation and the texts are worth for placing an item without interactions, where there is any."""
+        """What each relation, the texts and own vectors are worth for placing an item without interactions, if there is any."""
         learn = self.config.learn_worth and not bool(self.met.all())
         return learned_weights(self.blocks, history, self.even, seed=seed) if learn else self.even
 
     @torch.no_grad()
     def export(self, worth: FeatureWeights | None = None) -> tuple[FloatArray, FloatArray, dict[str, float]]:
         """Final input and output vectors, each float32 (num_items, d), and the shares of what is known of items without
-        interactions in where those lie: of each relation, and of ``text``.
+        interactions in where those lie: of each relation, of ``text`` and of ``NAME vectors``.
 
         Items without interactions lie midway between the direction that the sets have taught their own vector and that of a
-        new regression from text and neighbours to the trained vectors of all others: the less the two agree, the shorter.
-        Entities that were trained together with the ids explain what the ids leave over, and place new items a good deal worse.
+        new regression from text, vectors and neighbours to the trained vectors of all others: the less the two agree, the
+        shorter. Entities that were trained together with the ids explain what the ids leave over, and place new items a good
+        deal worse.
 
         Args:
-            worth: of relations and texts, in that regression; all relations alike where it is None.
+            worth: of relations, texts and vectors, in that regression; all relations alike where it is None.
         """
         worth = worth or self.even
         sources, targets = (t.cpu().numpy() for t in self())
@@ -214,10 +218,10 @@ def midway(*vectors: FloatArray) -> FloatArray:
 
 
 def _blocks(inputs: ModelInputs, space: NodeSpace, matrices: Mapping[str, sparse.csr_array]) -> FeatureBlocks:
-    """The edges of each relation to entities, and the texts."""
+    """The edges of each relation to entities, the texts, and own vectors."""
     items, entities = slice(0, space.num_items), slice(space.num_items, space.num_items + space.num_entities)
     edges = {name: matrix[items, entities] for name, matrix in matrices.items() if name != INTERACTION}
-    return FeatureBlocks.of(space.num_items, edges, None if inputs.text is None else centred(inputs.text))
+    return FeatureBlocks.of(space.num_items, edges, {name: centred(part) for name, part in inputs.dense.items()})
 
 
 def _start(history: sparse.csr_array, sets: ItemSets, config: TowerConfig, seed: int) -> FloatArray:
@@ -254,11 +258,11 @@ def _singular(history: sparse.csr_array, dim: int, seed: int) -> FloatArray:
     return np.concatenate([start, start], axis=1)
 
 
-def centred(text: FloatArray) -> FloatArray:
-    """Text vectors without what all texts share; zero rows (no text) stay zero."""
-    present = np.asarray(text.any(axis=1))
-    shared = text[present].mean(axis=0) if present.any() else 0.0
-    return np.where(present[:, None], text - shared, 0.0).astype(np.float32)
+def centred(part: FloatArray) -> FloatArray:
+    """Vectors without what all share; zero rows (nothing is known) stay zero."""
+    present = np.asarray(part.any(axis=1))
+    shared = part[present].mean(axis=0) if present.any() else 0.0
+    return np.where(present[:, None], part - shared, 0.0).astype(np.float32)
 
 
 def place_users(inputs: Tensor, items: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:

@@ -245,12 +245,12 @@ class _Run:
 def _groups(tower: RecallTower, config: ModelConfig) -> list[dict[str, Any]]:
     """Parameters with their step sizes.
 
-    Adam moves every number about equally far, and an item sums over many entities and text dimensions: their steps are divided
-    by the root of how many, so that no part of an item's vector runs ahead of the others.
+    Adam moves every number about equally far, and an item sums over many entities and dimensions of texts: their steps are
+    divided by the root of how many, so that no part of an item's vector runs ahead of the others.
     """
     graph = tower.features().graph
     edges = 1.0 if graph is None else float(graph.nnz) / max(1, int(np.count_nonzero(np.diff(graph.indptr))))
-    addends = {"entity": edges, "text_map": max(1.0, len(tower.text_map))}
+    addends = {"entity": edges, "dense_map": max(1.0, len(tower.dense_map))}
     rate = config.learning_rate
     slow: list[dict[str, Any]] = [
         {"params": [tower.get_parameter(name)], "lr": rate * config.content_rate / count**0.5}

@@ -166,9 +166,9 @@ class ListCells:
         return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~self.present))
 
 
-def list_cells(array: pa.Array, separator: str | None, null_values: Sequence[str] = ()) -> ListCells:
+def list_cells(array: pa.Array, separator: str | None, null_values: Sequence[str] = (), *, around: str = "") -> ListCells:
     """Cut cells into elements: text at the separator (blanks around an element and empty elements are dropped), Arrow lists
-    as they are; without a separator a cell is a list of one."""
+    as they are; without a separator a cell is a list of one. ``around``: characters that may stand around a text of several."""
     if types.is_dictionary(array.type):
         array = array.dictionary_decode()
     problems: Problems = {}
@@ -176,7 +176,7 @@ def list_cells(array: pa.Array, separator: str | None, null_values: Sequence[str
         cells = plain(array, null_values)
         array, problems = cells.values, cells.problems
         if separator is not None and types.is_string(array.type):
-            array = pc.split_pattern(array, separator)
+            array = pc.split_pattern(pc.utf8_trim(array, around) if around else array, separator)
     present = array.is_valid().to_numpy(zero_copy_only=False)
     if is_list(array.type):
         parents = pc.list_parent_indices(array).to_numpy().astype(np.int64)

@@ -21,6 +21,7 @@ from kgrecall.types import IntArray
 MAX_ID_BYTES = 1024
 MAX_TEXT_BYTES = 1 << 20
 _EXACT_INTEGERS = 2.0**53
+_BRACKETS = "[]() \t\n"
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
 
 
@@ -39,7 +40,7 @@ def convert(
         array: raw cells (n,) of any Arrow type.
         kind: what the schema wants; the result has type ``ARROW_TYPES[kind]``.
         null_values: texts that mean "no value".
-        separator: where lists in text cells are cut.
+        separator: where lists in text cells are cut; lists of numbers may stand in brackets, as Python and NumPy print them.
         unit: of times.
         timezone: of times without an offset.
 
@@ -47,7 +48,8 @@ def convert(
         (n,) values, null where a cell is empty or bad. A list with one bad element is bad as a whole.
     """
     if kind in ("strings", "numbers"):
-        return _convert_list(list_cells(array, separator, null_values), kind)
+        around = _BRACKETS if kind == "numbers" else ""
+        return _convert_list(list_cells(array, separator, null_values, around=around), kind)
     cells = plain(array, null_values)
     converted = _convert_plain(cells.values, kind, unit, timezone)
     return Cells(converted.values, joined(cells.problems, converted.problems))

@@ -22,6 +22,7 @@ from kgrecall.sources.times import convert_times, detect_unit
 NULLS = ("NA", "N/A", "n/a", "NULL", "null", "None", "nan", "NaN", "\\N", "#N/A", "-")
 """Texts that exports write where there is no value."""
 _SEPARATORS = ("|", ";", ", ", ",", " / ")
+_NUMERIC, _VECTOR_SEPARATORS, _LEAST_DIM = r"^[-+.,;|eE\s\d\[\]()]+$", (",", ";", "|", " "), 4
 _TIME_WORDS = frozenset({"time", "timestamp", "ts", "date", "datetime", "at", "on", "since", "created", "updated", "released"})
 _TEXT_WORDS = frozenset(
     {"title", "name", "description", "text", "summary", "plot", "overview", "abstract", "headline", "body", "content", "review"}
@@ -132,8 +133,22 @@ def _text(column: Column, values: pa.StringArray, separator: str | None) -> Colu
         return replace(_number(column, numeric), odd=odd)
     if column.distinct <= 2 and not convert(values, "boolean").problems:
         return replace(column, kind="boolean")
+    if (cut := _cuts_vectors(values)) is not None:
+        return replace(column, kind="numbers", separator=cut)
     declared = separator is not None and pc.any(pc.match_substring(values, separator)).as_py()
     return _prose(column, values, separator if declared else _separator(values))
+
+
+def _cuts_vectors(values: pa.StringArray) -> str | None:
+    """What cuts every cell into as many numbers, at least four and not all of them whole."""
+    if not (pc.all(pc.match_substring_regex(values, _NUMERIC)).as_py() and pc.any(pc.match_substring(values, ".")).as_py()):
+        return None
+    for separator in _VECTOR_SEPARATORS:
+        cells = convert(values, "numbers", separator=separator)
+        lengths = pc.unique(pc.list_value_length(cells.values)).to_pylist() if not cells.problems else []
+        if len(lengths) == 1 and lengths[0] >= _LEAST_DIM:
+            return separator
+    return None
 
 
 def _odd(values: pa.StringArray, cells: Cells) -> tuple[str, ...] | None:

@@ -57,11 +57,22 @@ def found_new(model: TrainedModel) -> float:
     return own_block(model.embeddings.users @ model.embeddings.items.T, NEW)
 
 
-@pytest.mark.parametrize("source", ["knowledge", "text", "both"])
+@pytest.mark.parametrize("source", ["knowledge", "text", "vectors", "both"])
 def test_items_that_nobody_met_are_placed_by_what_is_known_of_them(source: str) -> None:
-    knowledge = [] if source == "text" else [tags(1)]
-    model = train(ModelInputs(world(0), knowledge, None if source == "knowledge" else texts(2)), CONFIG, seed=0)
+    knowledge = [tags(1)] if source in ("knowledge", "both") else []
+    text = texts(2) if source in ("text", "both") else None
+    vectors = {"cover": texts(3)} if source == "vectors" else {}
+    model = train(ModelInputs(world(0), knowledge, text, vectors=vectors), CONFIG, seed=0)
     assert found_new(model) > 0.8
+    told = {"knowledge": {"HAS_TAG:Tag"}, "text": {"text"}, "vectors": {"cover vectors"}, "both": {"HAS_TAG:Tag", "text"}}
+    assert set(model.worth) == told[source]
+
+
+def test_vectors_that_tell_are_heard_beside_texts_that_do_not() -> None:
+    noise = np.random.default_rng(9).standard_normal((NUM_ITEMS, 24)).astype(np.float32)
+    model = train(ModelInputs(world(0), text=noise, vectors={"cover": texts(2)}), CONFIG, seed=0)
+    assert found_new(model) > 0.8
+    assert model.worth["cover vectors"] > model.worth["text"]
 
 
 def test_shuffled_knowledge_places_nothing() -> None:

@@ -32,7 +32,9 @@ class Surroundings:
 
     def rows(self, rows: IntArray) -> Surroundings:
         """Of some queries."""
-        return replace(self, source=self.source[rows], history=self.history[rows], usual=self.usual[rows], unknown=self.unknown[rows])
+        return replace(
+            self, source=self.source[rows], history=self.history[rows], usual=self.usual[rows], unknown=self.unknown[rows]
+        )
 
     def of(self, query: IntArray, positions: PosArray) -> FloatArray:
         """Popularity of items as these queries see it, NaN where nobody has chosen one; all of one shape. -1 counts as 0."""

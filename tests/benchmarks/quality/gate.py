@@ -45,7 +45,7 @@ def main() -> None:
 def record_report(task: Task, report: GateReport, cost: Cost, seed: int, channels: list[str]) -> None:
     """Append what each arm reached, what is proven, and every relation."""
     config: dict[str, Setting] = {"pipeline": report.pipeline, "channels": channels, "notes": list(report.notes)}
-    for subject, worths in (("graph", report.graph), ("texts", report.text)):
+    for subject, worths in (("graph", report.graph), ("texts", report.text), ("vectors", report.vectors)):
         for worth in worths:
             for system, value, extra in _arms(subject, worth):
                 metric = f"{report.measure}, {worth.question}"

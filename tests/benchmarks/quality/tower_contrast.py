@@ -33,12 +33,12 @@ class _Contrasted(_Run):
     weight = 0.0
 
     def _loss(self, sources: Tensor, targets: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
-        loss, text = super()._loss(sources, targets, batch, generator), self.tower.text
+        loss, text = super()._loss(sources, targets, batch, generator), self.tower.dense
         if text is None:
             return loss
         both = torch.nonzero(self.tower.met & text.any(dim=1)).ravel()
         some = both[torch.randperm(len(both), generator=generator)[:MOST]]
-        return loss + self.weight * info_nce(text[some] @ self.tower.text_map, self.tower.item_id[some], TEMPERATURE)
+        return loss + self.weight * info_nce(text[some] @ self.tower.dense_map, self.tower.item_id[some], TEMPERATURE)
 
 
 def info_nce(one: Tensor, other: Tensor, temperature: float) -> Tensor:

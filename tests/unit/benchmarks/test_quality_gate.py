@@ -18,7 +18,7 @@ def test_every_arm_and_every_relation_is_recorded(monkeypatch, tmp_path):
     nothing, real = np.zeros(50), np.linspace(0.2, 0.4, 50)
     worths = tuple(Worth.of(question, nothing, real, [nothing, nothing], seed=0) for question in (WARM, NEW))
     gain = {WARM: paired_bootstrap(real, nothing, seed=0), NEW: paired_bootstrap(nothing, nothing, seed=0)}
-    report = GateReport("Recall@20", "quick (closed forms)", worths, (), (RelationWorth("MADE_BY", 7, gain, gain),), {})
+    report = GateReport("Recall@20", "quick (closed forms)", worths, (), (), (RelationWorth("MADE_BY", 7, gain, gain),), {})
     record_report(ToyTask(), report, Cost(1.0, 2.0, 3.0), 0, [])
     figures = {(figure.system, figure.metric): figure for figure in read_figures()}
     assert figures["real graph (quick)", "Recall@20, warm users"].value == 0.3

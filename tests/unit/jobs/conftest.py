@@ -21,7 +21,7 @@ SCHEMA = GraphSchema.parse(
     {
         "nodes": {
             "User": {"role": "user"},
-            "Item": {"role": "item", "properties": {"words": "text"}},
+            "Item": {"role": "item", "properties": {"words": "text", "look": "numbers", "sizes": "numbers"}},
             "Tag": {},
         },
         "edges": {
@@ -35,12 +35,15 @@ SCHEMA = GraphSchema.parse(
 
 @pytest.fixture(scope="session")
 def planted() -> Planted:
-    """``planted(tells=True, noise=False, words=False)``: a snapshot. Its relation TELLS gives each item three of the eight tags
-    of its block; NOISE gives it three of anything; words say the block."""
+    """``planted(tells=True, noise=False, words=False, look=False)``: a snapshot. Its relation TELLS gives each item three of
+    the eight tags of its block; NOISE gives it three of anything; words say the block, and so do vectors of looks. Sizes are
+    numbers that are no vectors."""
     return _planted
 
 
-def _planted(*, tells: bool = True, noise: bool = False, words: bool = False, seed: int = 0) -> GraphSnapshot:
+def _planted(
+    *, tells: bool = True, noise: bool = False, words: bool = False, look: bool = False, seed: int = 0
+) -> GraphSnapshot:
     rng = np.random.default_rng(seed)
     block = np.arange(NUM_ITEMS) % BLOCKS
     same = np.arange(NUM_USERS)[:, None] % BLOCKS == block[None, :]
@@ -51,7 +54,14 @@ def _planted(*, tells: bool = True, noise: bool = False, words: bool = False, se
     edges += [_edges("Item", "TELLS", "Tag", rows, telling, sizes)] if tells else []
     edges += [_edges("Item", "NOISE", "Tag", rows, rng.permutation(telling), sizes)] if noise else []
     said = [f"made for block{b} in style{b} number{i}" for i, b in enumerate(block)] if words else [None] * NUM_ITEMS
-    tables = {"User": _table(NUM_USERS), "Item": pa.table({"words": pa.array(said, pa.string())}), "Tag": _table(BLOCKS * TAGS)}
+    looks = 3 * np.eye(BLOCKS)[block] + rng.standard_normal((NUM_ITEMS, BLOCKS))
+    numbers, no_lists = pa.list_(pa.float32()), [None] * NUM_ITEMS
+    described = {
+        "words": pa.array(said, pa.string()),
+        "look": pa.array(looks.tolist() if look else no_lists, numbers),
+        "sizes": pa.array([[1.0] * (1 + i % 3) for i in range(NUM_ITEMS)] if look else no_lists, numbers),
+    }
+    tables = {"User": _table(NUM_USERS), "Item": pa.table(described), "Tag": _table(BLOCKS * TAGS)}
     relations = {found.edge_type: found for found in sorted(edges, key=lambda found: found.edge_type)}
     vocabularies = {label: Vocabulary([f"{label}{i:03}" for i in range(table.num_rows)]) for label, table in tables.items()}
     tables = {label: table if label == "Item" else table.select([]) for label, table in tables.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.gate import BUILT, QUICK, GateConfig, run_gate
 from kgrecall.jobs.gate_report import GateReport, Worth
 from kgrecall.jobs.gate_split import NEW, NEW_IN_ALL, SPARSE, WARM, GateSplit
+from kgrecall.model.trainer import ModelConfig
 from tests.unit.jobs.conftest import Planted
 
 FAST = GateConfig(pipeline="quick", test=0.2, new_items=0.2)
@@ -61,6 +63,18 @@ def test_texts_that_tell_are_proven(planted: Planted, tmp_path: Path) -> None:
     assert str(report).startswith("Your texts are worth")
 
 
+@pytest.mark.parametrize("pipeline", ["quick", "build"])
+def test_vectors_that_tell_are_proven(planted: Planted, pipeline: Literal["quick", "build"]) -> None:
+    gate = FAST.model_copy(update={"pipeline": pipeline, "shuffles": 1})
+    config = CONFIG.model_copy(update={"channels": ("item_knn", "vector"), "model": ModelConfig(epochs=2)})
+    report = run_gate(planted(tells=False, look=True), config, gate)
+    assert (report.graph, report.text) == ((), ())
+    assert {found.question for found in report.vectors if found.proven} >= {NEW}
+    assert str(report).startswith("Your vectors are worth")
+    assert "the set of vectors helps." in str(report)
+    assert report.table().count("vectors: ") == len(report.vectors)
+
+
 def test_whole_builds_are_compared(planted: Planted, tmp_path: Path) -> None:
     gate = GateConfig(shuffles=1, relations=False, test=0.2, new_items=0.2)
     report = run_gate(planted(), CONFIG, gate, cache=tmp_path)
@@ -78,7 +92,7 @@ def test_without_time_for_builds_the_closed_forms_are_used_and_it_is_said(plante
 
 
 def test_without_graph_and_texts_there_is_nothing_to_judge(planted: Planted) -> None:
-    with pytest.raises(ConfigError, match="neither"):
+    with pytest.raises(ConfigError, match="none of them"):
         run_gate(planted(tells=False), CONFIG, FAST)
 
 

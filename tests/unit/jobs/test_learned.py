@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from kgrecall.errors import ConfigError
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.build import build_snapshot
@@ -22,6 +23,7 @@ from kgrecall.model.trainer import ModelConfig
 from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
 from kgrecall.types import Query
+from tests.unit.jobs.conftest import BLOCKS, Planted
 
 NUM_USERS, NUM_ITEMS, EVENTS = 90, 40, 12
 MS_PER_MINUTE = 60_000
@@ -63,6 +65,26 @@ def snapshot() -> GraphSnapshot:
 @pytest.fixture(scope="module")
 def built(snapshot: GraphSnapshot, tmp_path_factory: pytest.TempPathFactory) -> BuildReport:
     return build_snapshot(snapshot, CONFIG, out=tmp_path_factory.mktemp("in order"))
+
+
+def test_new_items_are_placed_by_the_vectors_that_they_bring_along(planted: Planted, tmp_path: Path) -> None:
+    snapshot = planted(tells=False, look=True)
+    events = snapshot.interactions()
+    new = np.arange(len(snapshot.items)) % 8 == 7
+    known = snapshot.with_interactions(events.take(~new[events.item_pos]))
+    config = CONFIG.model_copy(update={"channels": ("item_knn", "vector", "popularity")})
+    found = {
+        name: build_snapshot(known, config.model_copy(update={"vectors": names}), out=tmp_path / name)
+        for name, names in (("all", None), ("none", ()))
+    }
+    assert (found["all"].worth, found["none"].worth) == ({"look vectors": 1.0}, {})
+    assert "new items are placed by look vectors 100%" in str(found["all"])
+    assert "Nothing was learned from sizes" in str(found["all"])
+    users = np.arange(len(snapshot.users))
+    best = load_engine(found["all"].out).rank(users, 5, channel="vector", among=new)
+    assert (best % BLOCKS == users[:, None] % BLOCKS).mean() > 2 / BLOCKS, "twice what chance finds"
+    with pytest.raises(ConfigError, match="Did you mean 'look'"):
+        build_snapshot(known, config.model_copy(update={"vectors": ("looks",)}), out=tmp_path / "none")
 
 
 @pytest.mark.parametrize(("device", "parity"), [("desk", 0), ("phone", 1)])

@@ -25,7 +25,7 @@ def features(seed: int, *, graph: bool = True, text: bool = True) -> ItemFeature
 
 
 def dense(f: ItemFeatures) -> np.ndarray:
-    parts = [f.graph.toarray() if f.graph is not None else None, f.text]
+    parts = [f.graph.toarray() if f.graph is not None else None, f.dense]
     return np.concatenate([p for p in parts if p is not None], axis=1)
 
 
@@ -89,8 +89,11 @@ def test_present_items_have_a_neighbour_or_a_text() -> None:
 
 def test_blocks_are_weighed_and_seen_one_by_one() -> None:
     edges = {name: features(seed).graph for name, seed in (("A", 1), ("B", 2))}
-    parts = FeatureBlocks.of(25, {name: matrix for name, matrix in edges.items() if matrix is not None}, features(1).text)
-    weights = FeatureWeights({"A": 2.0, "B": 0.5}, {"A": 0.5, "B": 0.2}, text=3.0, penalty=1.0)
+    told = features(1).dense
+    assert told is not None
+    dense = {"text": told[:, :3], "cover vectors": told[:, 3:]}
+    parts = FeatureBlocks.of(25, {name: matrix for name, matrix in edges.items() if matrix is not None}, dense)
+    weights = FeatureWeights({"A": 2.0, "B": 0.5}, {"A": 0.5, "B": 0.2}, {"text": 3.0, "cover vectors": 0.7}, penalty=1.0)
     whole = parts.weighed(weights)
     a, b = (matrix.toarray() for matrix in edges.values() if matrix is not None)
     by_hand = [
@@ -100,11 +103,11 @@ def test_blocks_are_weighed_and_seen_one_by_one() -> None:
     assert whole.graph is not None
     assert whole.graph.toarray() == pytest.approx(sum(by_hand), abs=1e-5)
     x = np.random.default_rng(3).standard_normal((13, 2)).astype(np.float32)
-    of_a, _, of_b, _, of_text = parts.images(x, weights)
-    assert whole.apply(x) == pytest.approx(of_a + of_b + of_text, abs=1e-4)
+    of_a, _, of_b, _, of_text, of_cover = parts.images(x, weights)
+    assert whole.apply(x) == pytest.approx(of_a + of_b + of_text + of_cover, abs=1e-4)
     shares, image = parts.shares(x, weights), whole.apply(x)
-    by_part = [float((part * image).sum()) / float((image**2).sum()) for part in (of_a, of_b, of_text)]
-    assert [shares[name] for name in ("A", "B", "text")] == pytest.approx(by_part, abs=1e-4)
+    by_part = [float((part * image).sum()) / float((image**2).sum()) for part in (of_a, of_b, of_text, of_cover)]
+    assert [shares[name] for name in ("A", "B", *dense)] == pytest.approx(by_part, abs=1e-4)
     assert list(shares) == sorted(shares, key=lambda name: -shares[name])
     some = np.array([4, 0])
     assert parts.take(some).weighed(weights).apply(x) == pytest.approx(whole.apply(x)[some], abs=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -11,7 +13,7 @@ from kgrecall.model.feature_weights import learned_weights
 from kgrecall.model.features import FeatureBlocks, FeatureWeights
 
 NUM_USERS, NUM_ITEMS, BLOCKS = 120, 180, 6
-EVEN = FeatureWeights({"TELLS": 1.0, "NOISE": 1.0}, {"TELLS": 0.5, "NOISE": 0.5}, text=0.3, penalty=0.3)
+EVEN = FeatureWeights({"TELLS": 1.0, "NOISE": 1.0}, {"TELLS": 0.5, "NOISE": 0.5}, {"text": 0.3, "cover": 0.3}, penalty=0.3)
 
 
 def history(seed: int, num_items: int = NUM_ITEMS) -> sparse.csr_array:
@@ -30,19 +32,23 @@ def edges(entity: np.ndarray) -> sparse.csr_array:
     return sparse.csr_array(matrix)
 
 
-def blocks(seed: int, num_items: int = NUM_ITEMS, *, text: bool = True) -> FeatureBlocks:
-    """TELLS leads to entities of the block of an item, NOISE and the texts to anything."""
+def blocks(seed: int, num_items: int = NUM_ITEMS, *, told: bool = True) -> FeatureBlocks:
+    """TELLS leads to entities of the block of an item, NOISE, texts and covers to anything."""
     rng = np.random.default_rng(seed)
     own = np.arange(num_items)[:, None] % BLOCKS + BLOCKS * rng.integers(8, size=(num_items, 2))
-    random = rng.standard_normal((num_items, 5)).astype(np.float32) if text else None
-    return FeatureBlocks.of(num_items, {"TELLS": edges(own), "NOISE": edges(rng.permutation(own))}, random)
+    dense = {name: rng.standard_normal((num_items, dim)).astype(np.float32) for name, dim in (("text", 5), ("cover", 3))}
+    return FeatureBlocks.of(num_items, {"TELLS": edges(own), "NOISE": edges(rng.permutation(own))}, dense if told else {})
 
 
-@pytest.mark.parametrize("text", [True, False])
-def test_the_gradient_is_that_of_differences(text: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_the_gradient_is_that_of_differences(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feature_weights, "_ROUNDS", 60)
-    search = feature_weights._Search(blocks(1, text=text), history(0), EVEN, seed=0)
-    point = search.point(FeatureWeights({"TELLS": 0.8, "NOISE": 1.3}, {"TELLS": 0.4, "NOISE": 0.6}, text=0.4, penalty=0.5))
+    search = feature_weights._Search(blocks(1, told=told), history(0), EVEN, seed=0)
+    weights = FeatureWeights(
+        {"TELLS": 0.8, "NOISE": 1.3}, {"TELLS": 0.4, "NOISE": 0.6}, {"text": 0.4, "cover": 0.7}, penalty=0.5
+    )
+    point = search.point(weights)
+    assert search.point(search.weights(point)) == pytest.approx(point)
     gradient, step = search.loss(point)[1], 0.02
     for place in range(len(point)):
         moved = step * np.eye(len(point))[place]
@@ -53,7 +59,7 @@ def test_the_gradient_is_that_of_differences(text: bool, monkeypatch: pytest.Mon
 def test_a_relation_that_tells_is_worth_more_than_noise() -> None:
     found = learned_weights(blocks(1), history(0), EVEN, seed=0)
     assert found.relations["TELLS"] > 4 * found.relations["NOISE"]
-    assert found.relations["TELLS"] > 4 * found.text
+    assert found.relations["TELLS"] > 4 * max(found.dense["text"], found.dense["cover"])
     assert list(found.relations) == ["TELLS", "NOISE"]
 
 
@@ -73,7 +79,7 @@ def test_few_items_teach_nothing() -> None:
 
 
 def test_items_of_which_nothing_is_known_teach_nothing() -> None:
-    silent = FeatureBlocks.of(NUM_ITEMS, {}, np.zeros((NUM_ITEMS, 3), np.float32))
+    silent = FeatureBlocks.of(NUM_ITEMS, {}, {"text": np.zeros((NUM_ITEMS, 3), np.float32)})
     assert learned_weights(silent, history(0), EVEN, seed=0) is EVEN
 
 
@@ -82,5 +88,9 @@ def test_users_of_one_item_each_teach_nothing() -> None:
     assert learned_weights(blocks(1), one_each, EVEN, seed=0) is EVEN
 
 
-def test_texts_that_are_missing_keep_their_weight() -> None:
-    assert learned_weights(blocks(1, text=False), history(0), EVEN, seed=0).text == EVEN.text
+def test_vectors_that_tell_are_worth_more_than_texts_that_do_not() -> None:
+    both = blocks(1)
+    own = np.eye(BLOCKS, dtype=np.float32)[np.arange(NUM_ITEMS) % BLOCKS]
+    told = FeatureBlocks(NUM_ITEMS, {}, {}, {**both.dense, "cover": own})
+    found = learned_weights(told, history(0), replace(EVEN, relations={}, hub_powers={}), seed=0)
+    assert found.dense["cover"] > 1.5 * found.dense["text"]

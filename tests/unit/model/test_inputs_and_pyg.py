@@ -25,8 +25,10 @@ def test_no_events() -> None:
 
 @pytest.mark.parametrize("text", [np.zeros((2, 4), np.float32), np.zeros(3, np.float32)])
 def test_texts_of_another_catalogue(text: np.ndarray) -> None:
-    with pytest.raises(ShapeError, match="text_dim"):
+    with pytest.raises(ShapeError, match=r"text: expected float32 \(3, dim\)"):
         ModelInputs(events(), text=text)
+    with pytest.raises(ShapeError, match=r"cover vectors: expected float32 \(3, dim\)"):
+        ModelInputs(events(), vectors={"cover": text})
 
 
 def test_texts_with_nan() -> None:

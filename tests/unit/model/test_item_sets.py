@@ -8,7 +8,7 @@ from scipy import sparse
 
 from kgrecall.graph.knowledge import Incidence
 from kgrecall.model.inputs import ModelInputs
-from kgrecall.model.item_sets import HUB_FLOOR, alike_texts, item_sets
+from kgrecall.model.item_sets import HUB_FLOOR, item_sets, most_alike
 from kgrecall.types import Interactions
 
 ONE_EVENT = (np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1, np.float32), None, 1)
@@ -35,7 +35,7 @@ def test_an_item_is_in_a_set_with_the_closest_texts() -> None:
 
 
 def test_texts_that_say_the_opposite_and_missing_ones_are_not_alike() -> None:
-    assert alike_texts(TEXT, 4).toarray().tolist() == [
+    assert most_alike(TEXT, 4).toarray().tolist() == [
         [1, 1, 0, 0, 0],
         [1, 1, 0, 0, 0],
         [0, 0, 0, 1, 1],
@@ -44,8 +44,8 @@ def test_texts_that_say_the_opposite_and_missing_ones_are_not_alike() -> None:
 
 
 def test_of_a_large_catalogue_only_some_items_have_a_set_of_texts() -> None:
-    assert alike_texts(TEXT, 4, pairs=10).toarray().tolist() == [[1, 1, 0, 0, 0], [0, 0, 0, 1, 1]]
-    assert alike_texts(np.zeros((3, 2), np.float32), 4).shape == (0, 3)
+    assert most_alike(TEXT, 4, pairs=10).toarray().tolist() == [[1, 1, 0, 0, 0], [0, 0, 0, 1, 1]]
+    assert most_alike(np.zeros((3, 2), np.float32), 4).shape == (0, 3)
 
 
 def test_hubs_say_nothing() -> None:

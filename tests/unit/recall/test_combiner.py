@@ -203,6 +203,23 @@ def test_what_holds_in_one_stretch_of_time_only_does_not_count() -> None:
     assert across.values.mean() < best_weights
 
 
+def test_who_likes_what_is_popular_is_told_from_who_does_not() -> None:
+    """Channels find anything; what is right is as popular as what somebody chose before."""
+    rng, num_queries = np.random.default_rng(2), 900
+    popularity = np.linspace(-2, 2, NUM_ITEMS, dtype=np.float32)
+    usual = rng.choice(np.array([-1.5, 1.5], np.float32), num_queries)
+    truth = np.array([rng.choice(np.flatnonzero(np.abs(popularity - mean) < 0.5)) for mean in usual])
+    hits = {name: drawn(rng, num_queries) for name in NAMES}
+    merged = merge_lists(hits, np.arange(num_queries + 1), truth, CONFIG)
+    same = np.ones(num_queries, np.float32)
+    around = Surroundings(popularity[None], np.zeros(num_queries, np.int64), same, usual, np.zeros(num_queries, np.bool_))
+    seeing, blind = (fit_network(merged, np.ones(2, np.float32), around, taste=taste) for taste in (True, False))
+    assert seeing is not None
+    assert blind is not None
+    assert seeing.values.mean() > blind.values.mean() + 0.05
+    assert (seeing.weights.direct[-2] != 0, blind.weights.direct[-2]) == (True, 0)
+
+
 def hidden_items(asked: range, seed: int) -> tuple[MergedLists, Surroundings]:
     """600 queries about some of the items, none of which anybody has chosen. Channel a is right as often as not; channel b says
     which item it is: five of them are most of what was chosen."""

@@ -200,6 +200,19 @@ def test_typed_and_json_files(tmp_path: Path) -> None:
     assert proposal.doubts == ("items.jsonl: x hold objects and are left out.",)
 
 
+@pytest.mark.parametrize("separator", [" ", ", ", "|"])
+def test_vectors_in_text_are_read_as_numbers(tmp_path: Path, separator: str) -> None:
+    lines = [f'{k},"Thing {k} of many","[{separator.join(f"{k / (j + 3):.3f}" for j in range(8))}]"' for k in range(6)]
+    write(tmp_path, events__csv="user_id,item_id\n" + rows(40, "u", "i"))
+    write(tmp_path, items__csv="item_id,title,cover\n" + "\n".join(lines).replace("0,", "i0,", 1) + "\n")
+    proposal = propose_mapping(tmp_path)
+    assert proposal.schema.nodes["Item"].properties["cover"] == "numbers"
+    reader = read(proposal)[1]
+    assert reader.quarantine.total == 0
+    batch = next(b for b in read_tables(tmp_path, proposal.schema) if isinstance(b, NodeBatch) and b.label == "Item")
+    assert {len(vector) for vector in batch.columns["cover"].to_pylist()} == {8}
+
+
 def test_kgat_sets_use_the_shipped_mapping(tmp_path: Path) -> None:
     write(
         tmp_path,
