@@ -57,25 +57,28 @@ def choose_settings(
         channels: only these are worth trying anything for.
         knowledge: what is known of the items.
     """
-    return _Chooser(config, validation, timed(events), knowledge, channels, seed).run()
+    return _Chooser(config, validation, validation.sample, timed(events), knowledge, channels, seed).run()
 
 
 @dataclass(frozen=True)
 class _Chooser:
+    """Settings that depend on how many people there are (``ease``, ``user_knn``) are tried on the whole, others on a sample."""
+
     config: BuildConfig
-    validation: Validation
+    whole: Validation
+    sample: Validation
     timed: bool
     knowledge: tuple[Incidence, ...]
     channels: tuple[str, ...]
     seed: int
 
     def run(self) -> Chosen:
-        knn = self.validation.choose(self.config.item_knn, lambda e, s: ItemKnnChannel(build_item_knn(e, s)))
-        trend = self._trend(knn)
+        knn, similarity = self.sample.choose_built(self.config.item_knn, build_item_knn, lambda _, s: ItemKnnChannel(s))
+        trend = self._trend(similarity)
         return Chosen(
             item_knn=knn,
             trend=trend,
-            history_half_life=self._history_half_life(knn, trend),
+            history_half_life=self._half_life(self.sample, similarity, trend),
             popularity_half_life=self._popularity_half_life(),
             ease=self._ease(trend) if "ease" in self.channels else None,
             slim=self._slim(trend) if "slim" in self.channels else None,
@@ -85,55 +88,50 @@ class _Chooser:
             item_graph=self._item_graph(trend) if "item_graph" in self.channels and self.knowledge else None,
         )
 
-    def _trend(self, knn: ItemKnnConfig) -> TrendConfig | None:
+    def _trend(self, similarity: Callable[[Interactions], Matrix]) -> TrendConfig | None:
         settings = self.config.trends if self.timed else (None,)
-        return self.validation.choose(settings, lambda e, s: ItemKnnChannel(build_item_knn(e, knn), prior=prior(e, s)))
+        return self.sample.choose(settings, lambda e, s: ItemKnnChannel(similarity(e), prior=prior(e, s)))
 
-    def _history_half_life(self, knn: ItemKnnConfig, trend: TrendConfig | None) -> float | None:
-        return self._half_life(lambda e: build_item_knn(e, knn), trend)
-
-    def _half_life(self, build: Callable[[Interactions], Matrix], trend: TrendConfig | None) -> float | None:
-        """After how many newer items a history item's vote halves; each fold's similarity is built once."""
-        built: dict[int, Matrix] = {}
-
-        def channel(events: Interactions, half_life: float | None) -> ItemKnnChannel:
-            if id(events) not in built:
-                built[id(events)] = build(events)
-            return ItemKnnChannel(built[id(events)], half_life=half_life, prior=prior(events, trend))
-
-        return self.validation.choose(self.config.history_half_lives if self.timed else (None,), channel)
+    def _half_life(
+        self, validation: Validation, similarity: Callable[[Interactions], Matrix], trend: TrendConfig | None
+    ) -> float | None:
+        """After how many newer items a history item's vote halves."""
+        return validation.choose(
+            self.config.history_half_lives if self.timed else (None,),
+            lambda e, half_life: ItemKnnChannel(similarity(e), half_life=half_life, prior=prior(e, trend)),
+        )
 
     def _popularity_half_life(self) -> float | None:
-        return self.validation.choose(
+        return self.sample.choose(
             self.config.popularity_half_lives if self.timed else (None,),
             lambda e, days: PopularityChannel(item_popularity(e, half_life_days=days)),
         )
 
     def _ease(self, trend: TrendConfig | None) -> EaseConfig:
-        best = self.validation.choose(self.config.ease, lambda e, s: ItemKnnChannel(build_ease(e, s), prior=prior(e, trend)))
-        if not self.timed:
-            return best
-        return best.model_copy(update={"half_life": self._half_life(lambda e: build_ease(e, best), trend)})
+        best, similarity = self.whole.choose_built(
+            self.config.ease, build_ease, lambda e, s: ItemKnnChannel(s, prior=prior(e, trend))
+        )
+        return best.model_copy(update={"half_life": self._half_life(self.whole, similarity, trend)}) if self.timed else best
 
     def _slim(self, trend: TrendConfig | None) -> SlimConfig:
         def channel(events: Interactions, similarity: Matrix) -> ItemKnnChannel:
             return ItemKnnChannel(similarity, prior=prior(events, trend))
 
-        best, similarity = self.config.slim.best(self.validation, self.knowledge, channel)
-        return best.model_copy(update={"half_life": self._half_life(similarity, trend)})
+        best, similarity = self.config.slim.best(self.sample, self.knowledge, channel)
+        return best.model_copy(update={"half_life": self._half_life(self.sample, similarity, trend)})
 
     def _user_knn(self, trend: TrendConfig | None) -> UserKnnConfig:
         def channel(events: Interactions, setting: UserKnnConfig) -> UserKnnChannel:
             return UserKnnChannel(interaction_matrix(events), setting, prior=prior(events, trend))
 
-        best = self.validation.choose(self.config.user_knn, channel)
+        best = self.whole.choose(self.config.user_knn, channel)
         if not self.timed:
             return best
         faded = [best.model_copy(update={"half_life": items}) for items in self.config.history_half_lives]
-        return self.validation.choose(faded, channel)
+        return self.whole.choose(faded, channel)
 
     def _sequence(self, trend: TrendConfig | None) -> SequenceConfig:
-        return self.validation.choose(
+        return self.sample.choose(
             self.config.sequence,
             lambda e, s: ItemKnnChannel(build_sequence(e, s), half_life=s.half_life, prior=prior(e, trend)),
         )
@@ -142,14 +140,14 @@ class _Chooser:
         def channel(events: Interactions, setting: ItemGraphConfig) -> ItemKnnChannel:
             return ItemKnnChannel(build_item_graph(events, self.knowledge, setting)[0], prior=prior(events, trend))
 
-        return self.validation.choose(self.config.item_graph, channel)
+        return self.sample.choose(self.config.item_graph, channel)
 
     def _factors(self) -> FactorsConfig:
         def channel(events: Interactions, setting: FactorsConfig) -> FactorsChannel:
             factors = build_factors(events, setting, seed=self.seed)
             return FactorsChannel(ExactIndex(factors.items), factors)
 
-        return self.validation.choose(self.config.factors, channel)
+        return self.sample.choose(self.config.factors, channel)
 
 
 def prior(events: Interactions, trend: TrendConfig | None) -> FloatArray | None:

@@ -83,6 +83,17 @@ class Fold:
     def visitors(self) -> IntArray:
         return np.unique(self.told.user_pos)
 
+    def sample(self, most: int) -> Fold:
+        """The same judges, beside the events of as many other users as make ``most`` events."""
+        if len(self.train) <= most:
+            return self
+        judges = a_few(self.users, seed=0)
+        counts = np.bincount(self.train.user_pos, minlength=self.train.num_users)
+        others = np.random.default_rng(0).permutation(np.setdiff1d(np.flatnonzero(counts), judges))
+        some = others[counts[judges].sum() + np.cumsum(counts[others]) <= most]
+        told = np.isin(self.train.user_pos, np.concatenate([judges, some]))
+        return replace(self, train=self.train.take(told), users=judges)
+
     def ndcg(self, channel: Channel) -> float:
         """NDCG@20 of one channel alone, among the items that are not new, over at most 2,000 of the users."""
         users = a_few(self.users, seed=0)

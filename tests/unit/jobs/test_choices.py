@@ -9,12 +9,13 @@ import pytest
 
 from kgrecall.errors import ShapeError
 from kgrecall.graph.split import new_pairs
+from kgrecall.jobs import choices as choices_module
 from kgrecall.jobs import folds as folds_module
 from kgrecall.jobs.choices import Validation
 from kgrecall.jobs.folds import timed
 from kgrecall.kernels import tier
 from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
-from kgrecall.types import Interactions
+from kgrecall.types import FloatArray, Interactions
 
 DAY = 86_400_000
 
@@ -84,6 +85,42 @@ def test_settings_are_chosen_on_the_newest_folds_and_fusion_learns_from_all() ->
     many.choose((1, 2), make)
     assert all(events is many.folds[0].train for events in learned)
     assert many.num_users == sum(len(fold.users) for fold in many.folds)
+
+
+def test_what_is_built_for_a_choice_is_built_once_and_handed_on() -> None:
+    validation = Validation.carve(drifting(300), 0.1, seed=0)
+    built: list[tuple[int, float]] = []
+
+    def build(events: Interactions, days: float) -> FloatArray:
+        built.append((id(events), days))
+        return item_popularity(events, half_life_days=days)
+
+    days = (3000.0, 3.0, 300.0)
+    chosen, part = validation.choose_built(days, build, lambda _, counts: PopularityChannel(counts))
+    assert chosen == 3.0
+    assert chosen == validation.choose(days, lambda e, d: PopularityChannel(item_popularity(e, half_life_days=d)))
+    judges = [fold.train for fold in validation.judges]
+    for events in judges:
+        assert np.array_equal(part(events), item_popularity(events, half_life_days=3.0))
+    assert sorted(built) == sorted((id(events), day) for events in judges for day in days)
+    only, later = validation.choose_built((7.0,), build, lambda _, counts: PopularityChannel(counts))
+    assert (only, len(built)) == (7.0, 9)
+    assert later(judges[0]) is later(judges[0])
+    assert len(built) == 10
+
+
+def test_settings_of_large_data_are_chosen_on_the_events_of_some_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    validation = Validation.carve(drifting(3000), 0.1, seed=0)
+    assert validation.sample.folds == validation.judges, "as long as they are few enough"
+    monkeypatch.setattr(choices_module, "_MOST_EVENTS", 45_000)
+    whole, sample = validation.judges[0], Validation(validation.folds).sample.folds[0]
+    assert 44_900 < len(sample.train) <= 45_000 < len(whole.train)
+    assert sample.users.tolist() == whole.users.tolist()
+    counts = [np.bincount(fold.train.user_pos, minlength=3000) for fold in (sample, whole)]
+    assert (counts[0][sample.users] == counts[1][sample.users]).all(), "who judges has a whole history"
+    assert np.isin(counts[0] / np.maximum(counts[1], 1), (0, 1)).all(), "and so have all others"
+    channel = PopularityChannel(item_popularity(whole.train))
+    assert sample.ndcg(channel) == whole.ndcg(channel), "the same users are asked the same"
 
 
 def test_a_crowd_is_asked_in_one_fold_by_some_of_it_and_taught_by_more() -> None:
