@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -83,6 +84,10 @@ class Fold:
     def visitors(self) -> IntArray:
         return np.unique(self.told.user_pos)
 
+    @cached_property
+    def _histories(self) -> Histories:
+        return Histories.of(self.train)
+
     def sample(self, most: int) -> Fold:
         """The same judges, beside the events of as many other users as make ``most`` events."""
         if len(self.train) <= most:
@@ -98,17 +103,17 @@ class Fold:
         """NDCG@20 of one channel alone, among the items that are not new, over at most 2,000 of the users."""
         users = a_few(self.users, seed=0)
         tier.answering(len(users))
-        histories, known = Histories.of(self.train), None if not self.new.any() else ~self.new
+        known = None if not self.new.any() else ~self.new
 
         def rank(users: IntArray, k: int) -> PosArray:
-            return channel.recall(replace(batch_of_users(users, histories, _HISTORY), mask=known), k).positions
+            return channel.recall(replace(batch_of_users(users, self._histories, _HISTORY), mask=known), k).positions
 
         return evaluate(rank, self.truth, [_MEASURE], users=users)[_MEASURE]
 
 
 def timed(events: Interactions) -> bool:
     """Whether the events can be cut in time."""
-    return events.time is not None and len(np.unique(events.time)) > 1
+    return events.time is not None and len(events) > 0 and bool(events.time.min() != events.time.max())
 
 
 def cut_fold(
