@@ -62,7 +62,8 @@ def choose_settings(
 
 @dataclass(frozen=True)
 class _Chooser:
-    """Settings that depend on how many people there are (``ease``, ``user_knn``) are tried on the whole, others on a sample."""
+    """Settings that depend on how many people there are are tried on the whole, others on a sample. On 150,000 of 407,000
+    events, ml1m-kg, every choice is the same but the penalties of ``slim``, which needs them larger where it knows less."""
 
     config: BuildConfig
     whole: Validation
@@ -117,8 +118,8 @@ class _Chooser:
         def channel(events: Interactions, similarity: Matrix) -> ItemKnnChannel:
             return ItemKnnChannel(similarity, prior=prior(events, trend))
 
-        best, similarity = self.config.slim.best(self.sample, self.knowledge, channel)
-        return best.model_copy(update={"half_life": self._half_life(self.sample, similarity, trend)})
+        best, similarity = self.config.slim.best(self.whole, self.knowledge, channel)
+        return best.model_copy(update={"half_life": self._half_life(self.whole, similarity, trend)})
 
     def _user_knn(self, trend: TrendConfig | None) -> UserKnnConfig:
         def channel(events: Interactions, setting: UserKnnConfig) -> UserKnnChannel:
