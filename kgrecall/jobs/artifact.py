@@ -30,7 +30,7 @@ from kgrecall.errors import ConfigError, CorruptArtifact, NotBuilt, Shown
 from kgrecall.sealed import MANIFEST, flush, new_folder, read_manifest, seal
 
 FORMAT = "kgrecall artifact"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 3
 _LIBRARIES = ("kgrecall", "numpy", "scipy", "torch", "torch-geometric", "transformers", "faiss-cpu", "pyarrow")
 _KEPT_BUILDS = 2
 

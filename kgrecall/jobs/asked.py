@@ -17,7 +17,7 @@ from kgrecall.recall.fusion.learned_fusion import fit_learned
 from kgrecall.recall.fusion.merged_lists import MergedLists, Values, merge_lists
 from kgrecall.recall.fusion.new_items import CURIOUS, MAIN, VISITOR, Populations, with_new_items
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
-from kgrecall.recall.fusion.surroundings import Surroundings, log_length, log_popularity, mean_popularity
+from kgrecall.recall.fusion.surroundings import Surroundings, log_length, log_popularity
 from kgrecall.recall.histories import Histories
 from kgrecall.types import BoolArray, FloatArray, IntArray, Interactions
 
@@ -68,8 +68,7 @@ class Asked:
             Surroundings(
                 np.stack([group.popularity for group in groups]),
                 np.repeat(np.arange(len(folds)), [len(group.kind) for group in groups]),
-                np.concatenate([group.history for group in groups]),
-                np.concatenate([group.usual for group in groups]),
+                log_length(_indptr(np.concatenate([group.lengths for group in groups]))),
                 np.concatenate([group.kind for group in groups]) == VISITOR,
             ),
             np.stack([fold.new for fold in folds]),
@@ -178,8 +177,7 @@ class _Group:
     hits: dict[str, Hits]
     popularity: FloatArray
     kind: NDArray[np.int8]
-    history: FloatArray
-    usual: FloatArray
+    lengths: IntArray
     num_true: IntArray
     truth: IntArray
 
@@ -200,16 +198,13 @@ class _Group:
 
     @classmethod
     def _of(cls, engine: RecallEngine, parts: Sequence[_Part]) -> _Group:
-        popularity = log_popularity(engine.popularity)
-        asking = [(histories, *histories.latest(users, engine.config.max_history)) for _, users, histories, _, _ in parts]
-        usual = [mean_popularity(popularity, indptr, histories.item_pos[entry]) for histories, indptr, entry in asking]
+        lengths = [np.diff(histories.indptr)[users] for _, users, histories, _, _ in parts]
         truths = [_truth(events, users) for _, users, _, events, _ in parts]
         return cls(
             {name: _stacked([hits[name] for *_, hits in parts]) for name in engine.channel_names},
-            popularity,
+            log_popularity(engine.popularity),
             np.repeat(np.array([kind for kind, *_ in parts], np.int8), [len(users) for _, users, *_ in parts]),
-            np.concatenate([log_length(indptr) for _, indptr, _ in asking]),
-            np.concatenate(usual),
+            np.minimum(np.concatenate(lengths), engine.config.max_history),
             np.concatenate([counts for counts, _ in truths]),
             np.concatenate([items for _, items in truths]),
         )

@@ -25,9 +25,9 @@ Lists = tuple[PosArray, FloatArray]
 """positions int32 (q, k) and scores float32 (q, k), best first, ties by position, padded with -1 and -inf."""
 Lists4 = tuple[PosArray, FloatArray, FloatArray, FloatArray]
 """The fields of :class:`kgrecall.recall.fusion.rank_fusion.Fused`."""
-Around = tuple[FloatArray, IntArray, FloatArray, FloatArray, IntArray]
-"""popularity, source, usual and history: see :class:`kgrecall.recall.fusion.surroundings.Surroundings`; and
-the network that judges what somebody has chosen."""
+Around = tuple[FloatArray, IntArray, FloatArray, IntArray]
+"""popularity, source and history: see :class:`kgrecall.recall.fusion.surroundings.Surroundings`; and
+the usual network of a query."""
 Networks = tuple[FloatArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """first, hidden, bias, out and direct of some networks: see :func:`kgrecall.kernels.networks.judge_lists`."""
 _ALL = np.zeros(0, np.bool_)

@@ -24,7 +24,6 @@ _ASKED = (
     given(types.float32, 2),
     given(types.int64),
     given(types.float32),
-    given(types.float32),
     given(types.int64),
     given(types.float32, 2),
     given(types.float64, 3),
@@ -37,15 +36,7 @@ _ASKED = (
 
 @inner
 def _read(
-    said: FloatArray,
-    parts: FloatArray,
-    i: int,
-    j: int,
-    first: FloatArray,
-    popularity: float,
-    usual: float,
-    history: float,
-    inputs: Sums,
+    said: FloatArray, parts: FloatArray, i: int, j: int, first: FloatArray, popularity: float, history: float, inputs: Sums
 ) -> None:
     """Write the inputs of a network for item j of list i: see :func:`kgrecall.recall.fusion.combiner.features`."""
     num, count, total = len(first), 0.0, 0.0
@@ -59,8 +50,7 @@ def _read(
     inputs[3 * num] = count
     inputs[3 * num + 1] = np.float32(math.log1p(np.float64(np.float32(total)) / SLIGHT))
     inputs[3 * num + 2] = 0.0 if math.isnan(popularity) else popularity
-    inputs[3 * num + 3] = 0.0 if math.isnan(popularity) else abs(popularity - usual)
-    inputs[3 * num + 4] = history
+    inputs[3 * num + 3] = history
 
 
 @any_order
@@ -83,9 +73,8 @@ def judge_lists(
     parts: FloatArray,
     popularity: FloatArray,
     source: IntArray,
-    usual: FloatArray,
     history: FloatArray,
-    judge: IntArray,
+    usual: IntArray,
     first: FloatArray,
     hidden: Sums,
     bias: Sums,
@@ -93,13 +82,13 @@ def judge_lists(
     direct: Sums,
     odds: FloatArray,
 ) -> None:
-    """The log odds of all items of some lists: by the second network of an item that nobody has chosen, else by ``judge``.
+    """The log odds of all items of some lists: by the second network of an item that nobody has chosen, else by ``usual``.
 
     Shapes: positions int32 (q, u), said and parts float32 (channels, q, u) as in
     :class:`kgrecall.recall.fusion.rank_fusion.Fused`;
-    popularity, source, usual and history as in :class:`kgrecall.recall.fusion.surroundings.Surroundings`; judge int64 (q,):
-    number of a network; of all n networks: first float32 (n, channels), hidden float64 (n, units, features), bias and out
-    (n, units), direct (n, features). odds float32 (q, u) is left as it is on padding.
+    popularity, source and history as in :class:`kgrecall.recall.fusion.surroundings.Surroundings`; usual int64 (q,): number of
+    a network; of all n networks: first float32 (n, channels), hidden float64 (n, units, features), bias and out (n, units),
+    direct (n, features). odds float32 (q, u) is left as it is on padding.
     """
     inputs, units = np.empty(direct.shape[1], np.float64), np.empty(bias.shape[1], np.float64)
     for i in range(len(positions)):
@@ -107,8 +96,8 @@ def judge_lists(
             if positions[i, j] < 0:
                 break
             chosen = popularity[source[i], positions[i, j]]
-            n = 1 if math.isnan(chosen) else judge[i]
-            _read(said, parts, i, j, first[n], chosen, usual[i], history[i], inputs)
+            n = 1 if math.isnan(chosen) else usual[i]
+            _read(said, parts, i, j, first[n], chosen, history[i], inputs)
             _activate(inputs, len(inputs), hidden, n, bias[n], units)
             total = 0.0
             for u in range(len(units)):
@@ -123,7 +112,7 @@ def _added(inputs: Sums, hidden: Sums, n: int, bias: Sums, out: Sums, direct: Su
     """Write what each input adds to the log odds that network n gives an item which nobody found to ``by``."""
     _activate(inputs, len(inputs), hidden, n, bias, units)
     step[:] = 0
-    _activate(inputs, len(inputs) - 3, hidden, n, step, step)  # item and history are what they are, whoever finds the item
+    _activate(inputs, len(inputs) - 2, hidden, n, step, step)  # item and history are what they are, whoever finds the item
     for u in range(len(units)):
         if abs(step[u]) > FLAT:
             step[u] = (max(units[u], 0.0) - max(units[u] - step[u], 0.0)) / step[u] * out[u]
@@ -173,9 +162,8 @@ def keep_best(
     parts: FloatArray,
     popularity: FloatArray,
     source: IntArray,
-    usual: FloatArray,
     history: FloatArray,
-    judge: IntArray,
+    usual: IntArray,
     first: FloatArray,
     hidden: Sums,
     bias: Sums,
@@ -208,8 +196,8 @@ def keep_best(
             j, chosen = slot[best[i, rank]], popularity[source[i], best[i, rank]]
             for c in range(first.shape[1]):
                 best_said[c, i, rank] = said[c, i, j]
-            net = 1 if math.isnan(chosen) else judge[i]
-            _read(said, parts, i, j, first[net], chosen, usual[i], history[i], inputs)
+            net = 1 if math.isnan(chosen) else usual[i]
+            _read(said, parts, i, j, first[net], chosen, history[i], inputs)
             _added(inputs, hidden, net, bias[net], out[net], direct[net], units, step, by)
             _share(inputs, by, first[net], scores[i, rank], rank, i, best_said, best_parts)
         for j in range(n):

@@ -129,7 +129,7 @@ class Panel:
             own = Hits(lists.positions[text], lists.scores[text])
             parts[text][led] = self._text_parts(names, own)[led]
         if rescored and self._combiner is not None:
-            around = Surroundings.now(self._popularity, batch.history_indptr, batch.history_pos, batch.user_pos < 0)
+            around = Surroundings.now(self._popularity, batch.history_indptr, batch.user_pos < 0)
             fused = self._combiner.rescore(fuse(lists, parts, max(k, self._cut(batch, hits))), around, next_choice, k)
         else:
             fused = fuse(lists, parts, k)

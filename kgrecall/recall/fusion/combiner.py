@@ -22,22 +22,24 @@ from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 Values = NDArray[np.float64]
 _LEAST_SCORE = np.float32(1e-6)
 _PER_CHANNEL = 3
-_COUNT, TOTAL = -5, -4
+_COUNT, TOTAL = -4, -3
 """Places of the number of finders and of the weighted sum among the features."""
 
 
 def features(
-    scores: FloatArray, found: BoolArray, first: FloatArray, popularity: FloatArray, usual: FloatArray, history: FloatArray
+    scores: FloatArray, found: BoolArray, first: FloatArray, popularity: FloatArray, history: FloatArray
 ) -> FloatArray:
     """The inputs of a network.
 
+    How far an item's popularity is from the mean of the history was one more for a while: on validation NDCG@20 it brought
+    +.0014 on amazon-book and -.0003 to +.0005 on five other sets, on the test of amazon-book +.0001.
+
     Shapes: scores float32 (n, channels) >= 0, found bool (n, channels), first (channels,), popularity (NaN: nobody has chosen
-    it), usual and history float32 (n,) -> float32 (n, 3 channels + 5).
+    it) and history float32 (n,) -> float32 (n, 3 channels + 4).
     """
     exact = scores.astype(np.float64)  # sums are rounded once, whatever their order
     count, total = found.sum(axis=1, dtype=np.float32), (exact @ first.astype(np.float64)).astype(np.float32)
-    item = np.nan_to_num(popularity), np.nan_to_num(np.abs(popularity - usual))
-    context = np.stack([count, _logarithm(total), *item, history], axis=1)
+    context = np.stack([count, _logarithm(total), np.nan_to_num(popularity), history], axis=1)
     logarithms = np.log1p(exact).astype(np.float32)
     return np.concatenate((scores, logarithms, found, context), axis=1, dtype=np.float32)
 
@@ -48,7 +50,7 @@ class Items:
 
     Shapes: ``row`` int64 (n,), ascending: their query, and ``column`` int64 (n,): their place in its list; ``scores`` float32
     (n, channels) >= 0, ``found`` bool (n, channels); ``popularity`` float32 (n,), NaN where nobody has chosen the item;
-    ``usual`` and ``history`` float32 (n,) and ``unknown`` bool (n,): of their query.
+    ``history`` float32 (n,) and ``unknown`` bool (n,): of their query.
     """
 
     row: IntArray
@@ -56,15 +58,14 @@ class Items:
     scores: FloatArray
     found: BoolArray
     popularity: FloatArray
-    usual: FloatArray
     history: FloatArray
     unknown: BoolArray
 
     def inputs(self, first: FloatArray, at: BoolArray) -> FloatArray:
         """Of some of the items: see :func:`features`."""
         if at.all():
-            return features(self.scores, self.found, first, self.popularity, self.usual, self.history)
-        return features(self.scores[at], self.found[at], first, self.popularity[at], self.usual[at], self.history[at])
+            return features(self.scores, self.found, first, self.popularity, self.history)
+        return features(self.scores[at], self.found[at], first, self.popularity[at], self.history[at])
 
 
 class Network:
@@ -96,7 +97,7 @@ class Network:
         """What each channel adds to the log odds of an item that nobody found: float32 (n, features) -> (channels, n)."""
         num, inputs = len(self.first), inputs.astype(np.float64)
         change = inputs.copy()
-        change[:, -3:] = 0  # the item and the history are what they are, whoever finds the item
+        change[:, -2:] = 0  # the item and the history are what they are, whoever finds the item
         active = inputs @ self._hidden + self._bias
         step = change @ self._hidden
         slope = np.where(np.abs(step) > FLAT, (np.maximum(active, 0) - np.maximum(active - step, 0)) / _not_0(step), active > 0)
@@ -174,7 +175,7 @@ class Combiner:
         visiting: BoolArray = unknown & (history <= self._brief)
         return visiting
 
-    def _judge_of(self, around: Surroundings) -> IntArray:
+    def _usual(self, around: Surroundings) -> IntArray:
         """Which of ``_networks`` judges what somebody has chosen: int64 (q,)."""
         return np.where(self._visiting(around.unknown, around.history), 2, 0)
 
@@ -191,7 +192,7 @@ class Combiner:
         listed, loops = lists.positions >= 0, compiled()
         asked = (
             (lists.positions, lists.scores, lists.channel_scores, lists.parts),
-            (around.popularity, around.source, around.usual, around.history, self._judge_of(around)),
+            (around.popularity, around.source, around.history, self._usual(around)),
             self._networks,
         )
         odds = self._each_apart(lists, around, listed) if loops is None else loops.judged(*asked)
@@ -226,8 +227,7 @@ class Combiner:
         popularity = around.of(row, lists.positions[row, column])
         first = np.where(np.isnan(popularity)[:, None], self._new.first, self._known.first)  # a visitor's is the known one's
         found, scores = ~np.isnan(lists.channel_scores[:, row, column].T), lists.parts[:, row, column].T / first
-        asker = around.usual[row], around.history[row], around.unknown[row]
-        return Items(row, column, scores.astype(np.float32), found, popularity, *asker)
+        return Items(row, column, scores.astype(np.float32), found, popularity, around.history[row], around.unknown[row])
 
 
 def _side_by_side(*networks: Network) -> tuple[FloatArray, Values, Values, Values, Values]:

@@ -43,7 +43,6 @@ def fit_network(
     *,
     enough: int = ENOUGH_QUERIES,
     crowd: Iterable[tuple[MergedLists, Surroundings]] = (),
-    taste: bool = True,
     k: int = 20,
     seed: int = 0,
 ) -> FittedNetwork | None:
@@ -57,10 +56,9 @@ def fit_network(
         first: float32 (channels,): weights > 0 of the sum that chooses the candidates.
         around: of all queries that ``lists`` was merged from.
         crowd: further lists to learn from, which are read one after the other and kept by their heads alone.
-        taste: whether it may look at how far an item's popularity is from that of the history.
     """
     known = lists.head(first, CUT)
-    lesson = _lesson(known, first, around, taste=taste)
+    lesson = _lesson(known, first, around)
     if len(lesson.learnable) < enough:
         return None
     fold = _parts(around.source[lists.queries], seed)
@@ -69,7 +67,7 @@ def fit_network(
         asked = np.flatnonzero(fold == part)
         network = Network(trained(lesson, first, seed, unseen=asked))
         values[asked] = known.take(asked).ndcg(network.log_odds(lesson.inputs[asked]), k)
-    more = [_lesson(others.head(first, CUT), first, around_them, taste=taste) for others, around_them in crowd]
+    more = [_lesson(others.head(first, CUT), first, around_them) for others, around_them in crowd]
     return FittedNetwork(trained(Lesson.joined([lesson, *more]), first, seed), values)
 
 
@@ -82,7 +80,7 @@ def fit_for_new_items(
     It does not look at the length of the history: the loss does not tell how high the odds of one query stand against those of
     another, so that only a network that does not look keeps to one level.
     """
-    lesson = _lesson(lists.head(first, CUT), first, around, length=False, taste=False)
+    lesson = _lesson(lists.head(first, CUT), first, around, whose=False)
     if len(lesson.learnable) < enough:
         return None
     return _beside_the_sum(trained(lesson, first, seed), _strength(lesson))
@@ -94,25 +92,21 @@ def odds_of(lists: MergedLists, around: Surroundings, judge: Callable[[Items], F
     query = lists.queries[row]
     popularity = around.of(query, lists.positions[row, column])
     scores, found = lists.scores[row, column], lists.found[row, column]
-    asker = around.usual[query], around.history[query], around.unknown[query]
-    items = Items(row, column, scores, found, popularity, *asker)
+    items = Items(row, column, scores, found, popularity, around.history[query], around.unknown[query])
     odds = np.full(lists.positions.shape, -np.inf, np.float32)
     odds[row, column] = judge(items)
     return odds
 
 
-def _lesson(lists: MergedLists, first: FloatArray, around: Surroundings, *, taste: bool, length: bool = True) -> Lesson:
-    """What a network is shown of each candidate; the length of the history, and how far the item's popularity is from that of
-    the history, only where it may know. What is the same for all has no say when served either."""
+def _lesson(lists: MergedLists, first: FloatArray, around: Surroundings, *, whose: bool = True) -> Lesson:
+    """What a network is shown of each candidate; the length of the history only where it may know ``whose`` list it is."""
     queries, width, channels = lists.scores.shape
-    popularity = around.of(lists.queries[:, None], lists.positions).ravel()
     inputs = features(
         lists.scores.reshape(-1, channels),
         lists.found.reshape(-1, channels),
         first,
-        popularity,
-        np.repeat(around.usual[lists.queries], width) if taste else popularity,
-        np.repeat(around.history[lists.queries] * np.float32(length), width),
+        around.of(lists.queries[:, None], lists.positions).ravel(),
+        np.repeat(around.history[lists.queries] * np.float32(whose), width),
     )
     return Lesson(inputs.reshape(queries, width, inputs.shape[1]), lists.positions >= 0, lists.relevant)
 

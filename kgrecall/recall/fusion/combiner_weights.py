@@ -14,7 +14,7 @@ class NetworkWeights(Settings):
 
     Features of an item, in this order: per channel its score, ``log(1 + score)`` and 1 where the channel found the item (three
     blocks of all channels), the number of channels that found it, ``log(1 + 1000 sum)`` of the weighted sum of scores, the
-    item's popularity, its distance from the mean popularity of the history, and the length of the history, as logarithms.
+    item's popularity and the length of the history, both as logarithms.
     """
 
     first: Row

@@ -20,9 +20,7 @@ _LEAST_WEIGHT = 0.02
 _ENOUGH_NEW = 100
 """Fewer queries than a network of known items needs: without a network of their own, new items would be judged as unwanted."""
 _ENOUGH_VISITORS = 100
-"""Fewer, too: what so few teach stands only if it tells others better. One to eight events do not tell how popular somebody's
-taste is. NDCG@20 of unseen visitors by a network that looks at it and by one that does not: ml1m-kg .3446 and .3455,
-hetrec-lastfm .3609 and .3615, movielens-100k .4305 and .4319, lightkg-lastfm .2795 and .2809."""
+"""Fewer, too: what so few teach stands only if it tells others better."""
 _ENOUGH_MET = 30
 """Lists that hold known and new items and something right: two numbers are learned from them."""
 _ROUNDS, _RIDGE = 20, 1e-3
@@ -71,7 +69,7 @@ def _of_visitors(
 ) -> tuple[VisitorWeights | None, Values]:
     """A network that visitors alone have taught, None unless it serves others better than ``known`` does by more than a
     standard error, and how well visitors are served."""
-    own = fit_network(lists.visiting, first, around, enough=_ENOUGH_VISITORS, taste=False)
+    own = fit_network(lists.visiting, first, around, enough=_ENOUGH_VISITORS)
     by_known = known.values[np.isin(lists.taught.queries, lists.visiting.queries)]
     if own is None:
         return None, by_known

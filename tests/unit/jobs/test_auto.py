@@ -87,8 +87,9 @@ def test_channels_that_repeat_another_go_and_those_to_keep_stay() -> None:
             by[truth[i]] += lift
             hits.positions[i] = np.argsort(-by)[:20]
             hits.scores[i] = by[hits.positions[i]]
-    alike = np.ones(200, np.float32)
-    around = Surroundings(np.zeros((1, 50), np.float32), np.zeros(200, np.int64), alike, alike, np.zeros(200, np.bool_))
+    around = Surroundings(
+        np.zeros((1, 50), np.float32), np.zeros(200, np.int64), np.ones(200, np.float32), np.zeros(200, np.bool_)
+    )
     none_new, all_main = np.zeros((1, 50), np.bool_), np.zeros(200, np.int8)
     asked = Asked({"good": good, "noise": noise, "again": good}, np.arange(201), truth, around, none_new, all_main)
     names, notes = asked.needed(FusionConfig(method="score"), ())
@@ -103,8 +104,7 @@ def test_a_learned_fusion_stands_unless_another_is_surely_better(monkeypatch: py
     rng = np.random.default_rng(0)
     measured = rng.random(400)
     nothing = np.zeros(0, np.int64)
-    none = np.zeros(0, np.float32)
-    around = Surroundings(np.zeros((1, 3), np.float32), nothing, none, none, np.zeros(0, np.bool_))
+    around = Surroundings(np.zeros((1, 3), np.float32), nothing, np.zeros(0, np.float32), np.zeros(0, np.bool_))
     asked = Asked({}, np.zeros(1, np.int64), nothing, around, np.zeros((1, 3), np.bool_), np.zeros(0, np.int8))
     methods = (FusionConfig(method="score"), FusionConfig(method="learned"), FusionConfig(method="rrf"))
     for ahead, of_visitors, best in ((0.005, 0, "learned"), (0.05, 0, "score"), (0.05, 300, "learned")):

@@ -23,8 +23,7 @@ def hits(*rows: list[int]) -> Hits:
 def asked() -> Asked:
     """Two queries; the first wants 1 and 9, the second 2 and 7. Nobody finds 7 and 9; a finds 1, b finds 2, c repeats a."""
     found = {"a": hits([1, 3], [4, 5]), "b": hits([3, 6], [2, 4]), "c": hits([1, 3], [4, -1])}
-    alike = np.ones(2, np.float32)
-    around = Surroundings(np.zeros((1, 10), np.float32), np.zeros(2, np.int64), alike, alike, np.zeros(2, np.bool_))
+    around = Surroundings(np.zeros((1, 10), np.float32), np.zeros(2, np.int64), np.ones(2, np.float32), np.zeros(2, np.bool_))
     return Asked(found, np.array([0, 2, 4]), np.array([1, 9, 2, 7]), around, np.zeros((1, 10), np.bool_), np.zeros(2, np.int8))
 
 

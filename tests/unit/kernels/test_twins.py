@@ -157,8 +157,7 @@ def test_networks(seed: int, apart: bool) -> None:
         floor=-3.0,
     )
     counts = np.where(rng.random(30) < 0.3, 0, rng.integers(1, 20, 30)).astype(np.float32)
-    indptr, histories = np.array([0, 2, 4, 9, 9]), rng.integers(0, 30, 9).astype(np.int32)
-    around = Surroundings.now(log_popularity(counts), indptr, histories, np.array([False, True, True, False]))
+    around = Surroundings.now(log_popularity(counts), np.array([0, 2, 4, 9, 9]), np.array([False, True, True, False]))
     rows, combiner = np.array([True, True, True, seed % 2 == 0]), Combiner(weights)
     lists = fuse(stacked(hits), np.stack(parts), 24)
     slow, fast = _both(lambda: combiner.rescore(lists, around, rows, 9))
@@ -167,8 +166,8 @@ def test_networks(seed: int, apart: bool) -> None:
 
 
 def _network(rng: np.random.Generator, units: int) -> NetworkWeights:
-    hidden = tuple(tuple(row) for row in rng.normal(size=(14, units)).tolist())
-    bias, out, direct = (tuple(rng.normal(size=n).tolist()) for n in (units, units, 14))
+    hidden = tuple(tuple(row) for row in rng.normal(size=(13, units)).tolist())
+    bias, out, direct = (tuple(rng.normal(size=n).tolist()) for n in (units, units, 13))
     return NetworkWeights(first=(1.0, 0.5, 2.0), hidden=hidden, bias=bias, out=out, direct=direct)
 
 

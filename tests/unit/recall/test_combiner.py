@@ -27,7 +27,7 @@ def weights(seed: int = 0) -> CombinerWeights:
 
 def network(seed: int) -> NetworkWeights:
     rng = np.random.default_rng(seed)
-    num_features, units = 3 * len(NAMES) + 5, 5
+    num_features, units = 3 * len(NAMES) + 4, 5
     draw = rng.normal(size=(num_features, units)).round(3)
     rest = [tuple(rng.normal(size=n).round(3).tolist()) for n in (units, units, num_features)]
     hidden = tuple(tuple(row) for row in draw.tolist())
@@ -40,8 +40,9 @@ def fused(seed: int = 0, num_queries: int = 4) -> tuple[Fused, Surroundings]:
     lists = stacked([drawn(rng, num_queries) for _ in NAMES])
     parts = CONFIG.calibrate(NAMES, lists) * np.array(weights().known.first, np.float32)[:, None, None]
     popularity = log_popularity(rng.integers(1, 30, NUM_ITEMS).astype(np.float32))
-    indptr, histories = np.arange(0, 3 * num_queries + 1, 3), rng.integers(0, NUM_ITEMS, 3 * num_queries).astype(np.int32)
-    return fuse(lists, parts, 40), Surroundings.now(popularity, indptr, histories, np.zeros(num_queries, np.bool_))
+    return fuse(lists, parts, 40), Surroundings.now(
+        popularity, np.arange(0, 3 * num_queries + 1, 3), np.zeros(num_queries, np.bool_)
+    )
 
 
 def drawn(rng: np.random.Generator, num_queries: int) -> Hits:
@@ -61,10 +62,9 @@ def naive_score(learned: CombinerWeights, lists: Fused, around: Surroundings, i:
 def naive_odds(net: NetworkWeights, lists: Fused, around: Surroundings, i: int, j: int) -> float:
     found = ~np.isnan(lists.channel_scores[:, i, j])
     scores = lists.parts[:, i, j] / np.array(net.first)
-    popularity = around.popularity[0, lists.positions[i, j]]
-    item = [0, 0] if np.isnan(popularity) else [popularity, abs(popularity - around.usual[i])]
+    item = [float(np.nan_to_num(around.popularity[0, lists.positions[i, j]])), around.history[i]]
     total = np.log(1 + 1000 * (scores @ np.array(net.first)))
-    x = np.concatenate([scores, np.log(1 + scores), found, [found.sum(), total], item, around.history[i : i + 1]])
+    x = np.concatenate([scores, np.log(1 + scores), found, [found.sum(), total], item])
     units = np.maximum(x @ np.array(net.hidden) + np.array(net.bias), 0)
     return float(units @ np.array(net.out) + x @ np.array(net.direct))
 
@@ -84,7 +84,7 @@ def test_scores_are_those_of_the_network_and_order_the_list() -> None:
 
 def test_parts_add_up_and_belong_to_the_channels_that_found_the_item() -> None:
     lists, around = fused(1)
-    loud = network(1).model_copy(update={"direct": (2.0, -6.0, *(0.0,) * 9)})
+    loud = network(1).model_copy(update={"direct": (2.0, -6.0, *(0.0,) * 8)})
     against = weights(1).model_copy(update={"known": loud})
     found = Combiner(against).rescore(lists, around, np.ones(4, np.bool_), 30)
     valid = found.positions >= 0
@@ -94,7 +94,7 @@ def test_parts_add_up_and_belong_to_the_channels_that_found_the_item() -> None:
 
 
 def test_a_channel_that_the_network_ignores_adds_only_its_even_share() -> None:
-    flat = network(0).model_copy(update={"hidden": ((0.0,) * 5,) * 11, "direct": (3.0, *(0.0,) * 10)})
+    flat = network(0).model_copy(update={"hidden": ((0.0,) * 5,) * 10, "direct": (3.0, *(0.0,) * 9)})
     plain = weights().model_copy(update={"known": flat, "floor": 0.0})
     lists, around = fused(2)
     found = Combiner(plain).rescore(lists, around, np.ones(4, np.bool_), 30)
@@ -116,7 +116,7 @@ def test_short_lists_stay_padded() -> None:
     one = Hits(np.array([[3, 5, -1]], np.int32), np.array([[2.0, 1.0, -np.inf]], np.float32))
     hits = stacked([one, Hits.empty(1, 3)])
     lists = fuse(hits, CONFIG.calibrate(["a", "a"], hits), 3)
-    around = Surroundings.now(np.zeros(NUM_ITEMS, np.float32), np.array([0, 1]), np.array([7], np.int32), np.zeros(1, np.bool_))
+    around = Surroundings.now(np.zeros(NUM_ITEMS, np.float32), np.array([0, 1]), np.zeros(1, np.bool_))
     found = Combiner(weights()).rescore(lists, around, np.ones(1, np.bool_), 3)
     assert sorted(found.positions[0].tolist()) == [-1, 3, 5]
     assert found.positions[0, 2] == -1
@@ -137,8 +137,9 @@ def planted(num_queries: int) -> tuple[MergedLists, Surroundings]:
             hits[name].positions[i] = np.argsort(-by)[:DEPTH]
             hits[name].scores[i] = by[hits[name].positions[i]]
     merged = merge_lists(hits, np.arange(num_queries + 1), truth, CONFIG)
-    nothing = np.zeros((1, NUM_ITEMS), np.float32), np.zeros(num_queries, np.int64)
-    around = Surroundings(*nothing, np.log1p(lengths), np.zeros(num_queries, np.float32), lengths == 0)
+    around = Surroundings(
+        np.zeros((1, NUM_ITEMS), np.float32), np.zeros(num_queries, np.int64), np.log1p(lengths), lengths == 0
+    )
     return merged, around
 
 
@@ -195,29 +196,12 @@ def test_what_holds_in_one_stretch_of_time_only_does_not_count() -> None:
     popularity = np.stack([np.full(NUM_ITEMS, value, np.float32) for value in (0.0, 3.0)])
     alike = np.ones(1200, np.float32)
     within = fit_network(merged, np.ones(2, np.float32), replace(around, source=0 * fold))
-    across = fit_network(merged, np.ones(2, np.float32), Surroundings(popularity, fold, alike, alike, around.unknown))
+    across = fit_network(merged, np.ones(2, np.float32), Surroundings(popularity, fold, alike, around.unknown))
     assert within is not None
     assert across is not None
     best_weights = weigh(merged, NAMES, CONFIG).value
     assert within.values.mean() > best_weights + 0.05
     assert across.values.mean() < best_weights
-
-
-def test_who_likes_what_is_popular_is_told_from_who_does_not() -> None:
-    """Channels find anything; what is right is as popular as what somebody chose before."""
-    rng, num_queries = np.random.default_rng(2), 900
-    popularity = np.linspace(-2, 2, NUM_ITEMS, dtype=np.float32)
-    usual = rng.choice(np.array([-1.5, 1.5], np.float32), num_queries)
-    truth = np.array([rng.choice(np.flatnonzero(np.abs(popularity - mean) < 0.5)) for mean in usual])
-    hits = {name: drawn(rng, num_queries) for name in NAMES}
-    merged = merge_lists(hits, np.arange(num_queries + 1), truth, CONFIG)
-    same = np.ones(num_queries, np.float32)
-    around = Surroundings(popularity[None], np.zeros(num_queries, np.int64), same, usual, np.zeros(num_queries, np.bool_))
-    seeing, blind = (fit_network(merged, np.ones(2, np.float32), around, taste=taste) for taste in (True, False))
-    assert seeing is not None
-    assert blind is not None
-    assert seeing.values.mean() > blind.values.mean() + 0.05
-    assert (seeing.weights.direct[-2] != 0, blind.weights.direct[-2]) == (True, 0)
 
 
 def hidden_items(asked: range, seed: int) -> tuple[MergedLists, Surroundings]:
@@ -233,8 +217,7 @@ def hidden_items(asked: range, seed: int) -> tuple[MergedLists, Surroundings]:
             hits[name].positions[i], hits[name].scores[i] = items[order], by[order]
     merged = merge_lists(hits, np.arange(601), truth, CONFIG)
     nobody = log_popularity(np.zeros(NUM_ITEMS, np.float32))[None]
-    nothing = np.zeros(600, np.float32)
-    return merged, Surroundings(nobody, np.zeros(600, np.int64), nothing, nothing, np.zeros(600, np.bool_))
+    return merged, Surroundings(nobody, np.zeros(600, np.int64), np.zeros(600, np.float32), np.zeros(600, np.bool_))
 
 
 FIRST = np.array([1.0, 0.02], np.float32)

@@ -47,8 +47,9 @@ def planted(num_queries: int = 900, seed: int = 0) -> tuple[MergedLists, Surroun
     truth = np.stack([known, new], axis=1).ravel()
     indptr = np.arange(0, 2 * num_queries + 1, 2)
     popularity = np.where(NEW, np.float32(np.nan), np.float32(0))[None]
-    alike = np.ones(num_queries, np.float32)
-    around = Surroundings(popularity, np.zeros(num_queries, np.int64), alike, alike, np.zeros(num_queries, np.bool_))
+    around = Surroundings(
+        popularity, np.zeros(num_queries, np.int64), np.ones(num_queries, np.float32), np.zeros(num_queries, np.bool_)
+    )
     return merge_lists(hits, indptr, truth, CONFIG), around, indptr, truth
 
 

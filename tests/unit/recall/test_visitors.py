@@ -39,8 +39,7 @@ def planted(num_known: int, num_visitors: int, *, alike: bool = False) -> tuple[
             hits[name].scores[i] = by[hits[name].positions[i]]
     indptr = np.arange(count + 1)
     history = np.log1p(rng.integers(1, 9, count)).astype(np.float32)
-    nothing = np.zeros((1, NUM_ITEMS), np.float32), np.zeros(count, np.int64)
-    around = Surroundings(*nothing, history, np.zeros(count, np.float32), kind == VISITOR)
+    around = Surroundings(np.zeros((1, NUM_ITEMS), np.float32), np.zeros(count, np.int64), history, kind == VISITOR)
     lists = merge_lists(hits, indptr, truth, CONFIG)
     return lists, around, Populations.of(lists, around, np.zeros((1, NUM_ITEMS), np.bool_), indptr, truth, kind)
 
