@@ -44,12 +44,21 @@ class BatchSampler:
         target_share: chance of each item of a history to be hidden as a target.
         num_negatives: negatives drawn in proportion to ``degree ** negative_power``; the targets of the batch are added. The
             whole catalogue is used when it is not larger than this.
+        max_batches: most of an epoch, each of other users; None: as many as there are users for.
     """
 
     def __init__(
-        self, history: sparse.csr_array, *, batch_size: int, target_share: float, num_negatives: int, negative_power: float
+        self,
+        history: sparse.csr_array,
+        *,
+        batch_size: int,
+        target_share: float,
+        num_negatives: int,
+        negative_power: float,
+        max_batches: int | None = None,
     ) -> None:
         self.history, self.batch_size, self.target_share = history, batch_size, target_share
+        self._max_batches = max_batches
         self.num_negatives = num_negatives
         self.users = np.flatnonzero(np.diff(history.indptr) >= 2)
         degree = np.bincount(history.indices, minlength=history.shape[1])
@@ -66,12 +75,12 @@ class BatchSampler:
         return -np.log(np.where(degree > 0, np.maximum(chance, 1e-12), 1.0)).astype(np.float32)
 
     def __len__(self) -> int:
-        return -(-len(self.users) // self.batch_size)
+        return len(range(0, len(self.users), self.batch_size)[: self._max_batches])
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
         rng = np.random.default_rng([seed, epoch])
         users = rng.permutation(self.users)
-        for start in range(0, len(users), self.batch_size):
+        for start in range(0, len(users), self.batch_size)[: self._max_batches]:
             yield self._batch(users[start : start + self.batch_size], rng)
 
     def endless(self, seed: int, epoch: int) -> Iterator[Batch]:

@@ -34,11 +34,14 @@ class ModelConfig(Settings):
     loss: Literal["softmax", "bpr"] = "softmax"
     """Sampled softmax, or Bayesian personalised ranking."""
     epochs: int = Field(default=16, ge=1)
-    """Most passes over the users."""
+    """Most passes over the users, or over as many of them as ``max_steps`` allows."""
     batch_size: int = Field(default=1024, ge=1)
     """Most users in one step; few users are cut into ``min_steps`` batches."""
     min_steps: int = Field(default=8, ge=1)
     """Least steps of an epoch."""
+    max_steps: int = Field(default=100, ge=1)
+    """Most steps of an epoch: of more than 102,400 users others are drawn for each, so that how long a model trains depends on
+    how much there is to learn about items, not on how many people there are."""
     learning_rate: float = Field(default=5e-3, gt=0.0)
     """Step size of Adam for the item vectors; all else is scaled to it."""
     content_rate: float = Field(default=1.0, ge=0.0)
@@ -142,7 +145,8 @@ class _Run:
         self.history = inputs.history()
         self.tower = RecallTower(inputs, config.tower, seed=seed, device=device).to(device)
         self.optimizer = torch.optim.Adam(_groups(self.tower, config), lr=config.learning_rate)
-        self.sampler = self._sampler(self.history, min(config.batch_size, -(-inputs.num_users // config.min_steps)))
+        batch_size = min(config.batch_size, -(-inputs.num_users // config.min_steps))
+        self.sampler = self._sampler(self.history, batch_size, config.max_steps)
         self.set_sampler = self._sampler(self.tower.sets.matrix, config.sets_batch) if self._learns_sets() else None
         self.curve: list[EpochRecord] = []
         self.best: dict[str, Tensor] = {}
@@ -153,10 +157,11 @@ class _Run:
     def _learns_sets(self) -> bool:
         return self.config.sets_share > 0 and len(self.tower.sets) > 0
 
-    def _sampler(self, history: sparse.csr_array, batch_size: int) -> BatchSampler:
+    def _sampler(self, history: sparse.csr_array, batch_size: int, max_steps: int | None = None) -> BatchSampler:
         return BatchSampler(
             history,
             batch_size=batch_size,
+            max_batches=max_steps,
             target_share=self.config.target_share,
             num_negatives=self.config.num_negatives,
             negative_power=self.config.negative_power,

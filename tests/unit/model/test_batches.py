@@ -72,6 +72,18 @@ def test_an_epoch_depends_on_seed_and_number_alone() -> None:
     assert not all(np.array_equal(a.items, b.items) for a, b in zip(one, other, strict=True))
 
 
+def test_of_many_users_others_are_drawn_for_each_epoch() -> None:
+    whole = sampler(history(0))
+    some = BatchSampler(whole.history, batch_size=7, target_share=0.4, num_negatives=8, negative_power=0.5, max_batches=2)
+    assert len(whole) > 2
+    assert len(some) == 2
+    first, again, second = (list(some.epoch(0, number)) for number in (1, 1, 2))
+    assert [len(batch.offsets) for batch in first] == [7, 7]
+    assert [batch.items.tolist() for batch in first] == [batch.items.tolist() for batch in again]
+    assert [batch.items.tolist() for batch in first] == [batch.items.tolist() for batch in list(whole.epoch(0, 1))[:2]]
+    assert [batch.items.tolist() for batch in first] != [batch.items.tolist() for batch in second]
+
+
 def test_a_small_catalogue_is_used_whole() -> None:
     batch = next(iter(sampler(history(0), num_negatives=30).epoch(0, 1)))
     assert batch.candidates.tolist() == list(range(30))
