@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -31,6 +32,15 @@ def ml1m(folder: Path, into: Path) -> None:
     rows = [(str(one["movie_id"]), one["omdb"].get("Plot")) for one in described if str(one["movie_id"]) in catalogue]
     known = [(movie, plot) for movie, plot in rows if plot and plot != "N/A"]
     _write(into / "plots.parquet", pid=[movie for movie, _ in known], plot=[plot for _, plot in known])
+
+
+def hetrec_audio(folder: Path, into: Path) -> None:
+    """The vectors of two audio encoders beside the artists whose rows they are."""
+    as_they_are(folder, into)
+    rows = [line.split("\t") for line in _lines(folder / "item_id_map.tsv")[1:]]
+    vectors = {name: np.load(folder / f"{name}.npy") for name in ("vggish", "whisper")}
+    columns = {name: [found[int(row)] for row, *_ in rows] for name, found in vectors.items()}
+    _write(into / "audio.parquet", artist=[artist for _, artist, *_ in rows], **columns)
 
 
 def beauty(folder: Path, into: Path) -> None:

@@ -173,6 +173,9 @@ SETS = {
     "ml1m-kg": BenchSet("ml1m-kg", MAPPINGS / "ml1m-kg.toml", released(), reshape=reshape.ml1m, cut="user"),
     "kgat-last-fm-17k": BenchSet("kgat-last-fm-partial", MAPPINGS / "kgat-last-fm.toml", released(valid=None)),
     "hetrec-lastfm": BenchSet("hetrec-lastfm-multimodal", MAPPINGS / "hetrec-lastfm.toml", released("0", "1", "2")),
+    "hetrec-audio": BenchSet(
+        "hetrec-lastfm-multimodal", MAPPINGS / "hetrec-audio.toml", released("0", "1", "2"), reshape=reshape.hetrec_audio
+    ),
     "amazon-beauty": BenchSet(
         "amazon-beauty-2014-5core", MAPPINGS / "amazon-beauty.toml", last_events, reshape=reshape.beauty, cut="user"
     ),
