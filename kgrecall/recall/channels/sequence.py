@@ -13,7 +13,7 @@ from kgrecall.recall.channels.cooccurrence import stack_rows
 from kgrecall.recall.channels.sparse_rows import Matrix, csr, power, scaled
 from kgrecall.recall.histories import Histories
 from kgrecall.settings import Settings
-from kgrecall.types import IntArray, Interactions
+from kgrecall.types import FloatArray, IntArray, Interactions, PosArray
 
 FOLLOWED_BY = "FOLLOWED_BY"
 """The relation of evidence from an item to one that was chosen after it."""
@@ -71,11 +71,18 @@ def _followed(histories: Histories, config: SequenceConfig) -> Matrix:
     for first, last in _blocks(histories.indptr):
         items = np.asarray(histories.item_pos[histories.indptr[first] : histories.indptr[last]])
         users = np.repeat(np.arange(first, last), np.diff(histories.indptr[first : last + 1]))
-        for gap in range(1, min(config.window, len(items) - 1) + 1):
-            same = users[gap:] == users[:-gap]
-            weight = np.full(int(same.sum()), config.decay ** (gap - 1), np.float32)
-            total = total + sp.csr_array((weight, (items[:-gap][same], items[gap:][same])), shape=shape)
+        pairs = [_pairs(users, items, gap, config.decay) for gap in range(1, min(config.window, len(items) - 1) + 1)]
+        if pairs:
+            heads, tails, weights = (np.concatenate(column) for column in zip(*pairs, strict=True))
+            total = total + sp.csr_array((weights, (heads, tails)), shape=shape)  # as dear as all before: once for all gaps
     return sp.csr_array(total)
+
+
+def _pairs(users: IntArray, items: PosArray, gap: int, decay: float) -> tuple[PosArray, PosArray, FloatArray]:
+    """What each user chose, what ``gap`` choices later, and what that counts."""
+    same = users[gap:] == users[:-gap]
+    heads, tails = items[:-gap][same], items[gap:][same]
+    return heads, tails, np.full(len(heads), decay ** (gap - 1), np.float32)
 
 
 def _blocks(indptr: IntArray) -> Iterator[tuple[int, int]]:
