@@ -49,6 +49,11 @@ def own_vectors(snapshot: GraphSnapshot, names: Sequence[str] | None = None) -> 
     return vectors, tuple(notes)
 
 
+def all_told(snapshot: GraphSnapshot, texts: FloatArray | None, names: Sequence[str] | None = None) -> list[FloatArray]:
+    """The texts, if there are any, and the vectors of :func:`own_vectors`: float32 (num_items, some_dim) each."""
+    return [*([] if texts is None else [texts]), *own_vectors(snapshot, names)[0].values()]
+
+
 def numbers_fields(snapshot: GraphSnapshot) -> tuple[str, ...]:
     """The properties of items that are of type ``numbers``."""
     properties = snapshot.schema.node(snapshot.schema.item_label).properties

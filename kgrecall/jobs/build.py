@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from kgrecall.encode.cache import encode_cached
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.graph.knowledge import item_knowledge
-from kgrecall.graph.own_vectors import own_vectors
+from kgrecall.graph.own_vectors import all_told, own_vectors
 from kgrecall.graph.pagerank import checked_weights
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
 from kgrecall.index.faiss import FaissIndex
@@ -244,7 +244,8 @@ class _Build:
             popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
             content = None
             if "content" in self.channels:
-                content = ContentPart.of(events, space, texts, config.content, config.index, seed=self.seed)
+                told = all_told(snapshot, texts, config.vectors)
+                content = ContentPart.of(events, space, told, config.content, config.index, seed=self.seed)
             item_graph = ItemGraphPart.of(events, knowledge, chosen.item_graph)
         embeddings = learned.embeddings
         with self._stage("index"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kgrecall.index.faiss import FaissIndex
@@ -28,14 +29,15 @@ class ContentPart:
         cls,
         events: Interactions,
         space: NodeSpace,
-        texts: FloatArray | None,
+        told: Sequence[FloatArray],
         config: ContentConfig,
         index: FaissConfig,
         *,
         seed: int,
     ) -> ContentPart | None:
-        """Learn from the events that training may see; None when nothing is known of any item."""
-        features = content_features(space, texts, events.num_items, dim=config.graph_dim, seed=seed)
+        """Learn from the events that training may see, and what texts and own vectors tell of the items; None when nothing is
+        known of any."""
+        features = content_features(space, told, events.num_items, dim=config.graph_dim, seed=seed)
         if not features.any():
             return None
         embeddings = build_content(events, features, config)

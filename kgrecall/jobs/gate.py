@@ -27,7 +27,7 @@ from kgrecall.graph.ablation import (
     without_vectors,
 )
 from kgrecall.graph.knowledge import item_knowledge
-from kgrecall.graph.own_vectors import own_vectors
+from kgrecall.graph.own_vectors import all_told, own_vectors
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
@@ -230,8 +230,7 @@ class _Gate:
 
     def _quick(self, snapshot: GraphSnapshot, with_texts: bool) -> Ranker:
         texts = self._texts(snapshot) if with_texts else None
-        vectors, _ = own_vectors(snapshot, self.config.vectors)
-        return self._pipeline_of_closed_forms.fit(snapshot, [*([] if texts is None else [texts]), *vectors.values()])
+        return self._pipeline_of_closed_forms.fit(snapshot, all_told(snapshot, texts, self.config.vectors))
 
     def _texts(self, snapshot: GraphSnapshot) -> FloatArray | None:
         if not self.has_texts or self.config.encoder is None:

@@ -1,6 +1,6 @@
 """Items placed by what is known of them, in the metric that common choices teach: how an item that nobody has met is found.
 
-    F = [text, graph],   M = (F^T F + l I)^-1 F^T W F (F^T F + l I)^-1,   score(i) = sum_j w_j F_j M F_i
+    F = [text, own vectors, graph],   M = (F^T F + l I)^-1 F^T W F (F^T F + l I)^-1,   score(i) = sum_j w_j F_j M F_i
 
 over the history j, with F and W of the items that were met. M is the ridge regression of item-kNN W from both sides on features
 F: which words and which entities go together in what people choose, not only which are alike. Closed form, so that a new item
@@ -9,6 +9,8 @@ with latent features for dyadic prediction"; attribute-to-feature maps for cold 
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
@@ -35,17 +37,17 @@ class ContentConfig(Settings):
 
 
 def content_features(
-    space: NodeSpace | None, texts: FloatArray | None, num_items: int, *, dim: int = 256, seed: int = 0
+    space: NodeSpace | None, told: Sequence[FloatArray], num_items: int, *, dim: int = 256, seed: int = 0
 ) -> FloatArray:
-    """Texts (centred, of length 1) beside the strongest directions of the shared nodes (mean length 1).
+    """Texts and own vectors (centred, of length 1) beside the strongest directions of the shared nodes (mean length 1).
 
-    Shapes: texts float32 (num_items, text_dim) or None -> float32 (num_items, f); a zero row where nothing is known.
+    Shapes: told float32 (num_items, some_dim) each -> float32 (num_items, f); a zero row where nothing is known.
     """
     parts = [np.zeros((num_items, 0), np.float32)]
-    if texts is not None:
-        has: BoolArray = (texts != 0).any(axis=1)
-        mean = texts[has].mean(axis=0) if has.any() else np.zeros(texts.shape[1], np.float32)
-        parts.append(normalised((texts - mean) * has[:, None]))
+    for vectors in told:
+        has: BoolArray = (vectors != 0).any(axis=1)
+        mean = vectors[has].mean(axis=0) if has.any() else np.zeros(vectors.shape[1], np.float32)
+        parts.append(normalised((vectors - mean) * has[:, None]))
     if space is not None and space.matrix.nnz:
         parts.append(_directions(space.matrix, dim, seed))
     return np.concatenate(parts, axis=1)

@@ -14,7 +14,6 @@ from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.gate import BUILT, QUICK, GateConfig, run_gate
 from kgrecall.jobs.gate_report import GateReport, Worth
 from kgrecall.jobs.gate_split import NEW, NEW_IN_ALL, SPARSE, WARM, GateSplit
-from kgrecall.model.trainer import ModelConfig
 from tests.unit.jobs.conftest import Planted
 
 FAST = GateConfig(pipeline="quick", test=0.2, new_items=0.2)
@@ -66,7 +65,7 @@ def test_texts_that_tell_are_proven(planted: Planted, tmp_path: Path) -> None:
 @pytest.mark.parametrize("pipeline", ["quick", "build"])
 def test_vectors_that_tell_are_proven(planted: Planted, pipeline: Literal["quick", "build"]) -> None:
     gate = FAST.model_copy(update={"pipeline": pipeline, "shuffles": 1})
-    config = CONFIG.model_copy(update={"channels": ("item_knn", "vector"), "model": ModelConfig(epochs=2)})
+    config = CONFIG.model_copy(update={"channels": ("item_knn", "content")})
     report = run_gate(planted(tells=False, look=True), config, gate)
     assert (report.graph, report.text) == ((), ())
     assert {found.question for found in report.vectors if found.proven} >= {NEW}

@@ -58,7 +58,7 @@ def bound_together(found: Embeddings) -> float:
 def test_new_items_are_placed_by_what_goes_together(
     events: Interactions, texts: np.ndarray, space: NodeSpace, source: str
 ) -> None:
-    features = content_features(None if source == "text" else space, None if source == "graph" else texts, NUM_ITEMS, dim=16)
+    features = content_features(None if source == "text" else space, [] if source == "graph" else [texts], NUM_ITEMS, dim=16)
     raw = Embeddings(features[:0], features, features)
     assert bound_together(raw) < 0.5  # what is alike is not what goes together; chance is 1/7
     assert bound_together(build_content(events, features, ContentConfig(l2=3.0))) > 0.8
@@ -68,7 +68,7 @@ def test_the_metric_is_the_ridge_regression_from_both_sides(events: Interactions
     from kgrecall.recall.channels.item_knn import build_item_knn
 
     config = ContentConfig(l2=5.0)
-    features = content_features(None, texts, NUM_ITEMS)
+    features = content_features(None, [texts], NUM_ITEMS)
     found = build_content(events, features, config)
     f, w = features[~IS_NEW].astype(float), build_item_knn(events, config.target).toarray()[~IS_NEW][:, ~IS_NEW]
     p = np.linalg.solve(f.T @ f + 5.0 * np.eye(f.shape[1]), f.T)
@@ -80,13 +80,13 @@ def test_the_metric_is_the_ridge_regression_from_both_sides(events: Interactions
 def test_features_are_centred_and_empty_where_nothing_is_known(texts: np.ndarray, space: NodeSpace) -> None:
     some = texts.copy()
     some[3] = 0
-    features = content_features(space, some, NUM_ITEMS, dim=16)
+    features = content_features(space, [some], NUM_ITEMS, dim=16)
     assert features.shape == (NUM_ITEMS, 32 + 16)
     assert not features[3, :32].any()
     assert np.linalg.norm(features[:3, :32], axis=1) == pytest.approx(1, abs=1e-5)
     assert (features[:, 32:] ** 2).sum(axis=1).mean() == pytest.approx(1, abs=1e-4)
-    assert content_features(None, None, 5).shape == (5, 0)
-    assert np.array_equal(features, content_features(space, some, NUM_ITEMS, dim=16))
+    assert content_features(None, [], 5).shape == (5, 0)
+    assert np.array_equal(features, content_features(space, [some], NUM_ITEMS, dim=16))
 
 
 def test_the_graph_directions_are_those_of_the_singular_value_decomposition(space: NodeSpace) -> None:
@@ -94,7 +94,7 @@ def test_the_graph_directions_are_those_of_the_singular_value_decomposition(spac
     weighed = dense / np.linalg.norm(dense, axis=1, keepdims=True) / np.sqrt((dense > 0).sum(axis=0))
     left, values, _ = np.linalg.svd(weighed, full_matrices=False)
     expected = (left[:, :8] * values[:8]) @ (left[:, :8] * values[:8]).T
-    found = content_features(space, None, NUM_ITEMS, dim=8).astype(float)
+    found = content_features(space, [], NUM_ITEMS, dim=8).astype(float)
     found = found @ found.T
     np.testing.assert_allclose(found / np.trace(found), expected / np.trace(expected), atol=1e-3)
 
