@@ -188,10 +188,11 @@ def _told(events: Interactions, share: float, seed: int) -> Interactions:
     most = np.zeros(events.num_users, np.int64)
     most[drawn] = rng.integers(1, _MOST_TOLD + 1, len(drawn))
     key = events.time if events.time is not None and timed(events) else rng.random(len(events))
-    order = np.lexsort((key, events.user_pos))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order)) - (np.cumsum(counts) - counts)[events.user_pos[order]]
-    return events.take(place < most[events.user_pos])
+    theirs = np.flatnonzero(most[events.user_pos])
+    order = theirs[np.lexsort((key[theirs], events.user_pos[theirs]))]
+    user = events.user_pos[order]
+    first = np.searchsorted(user, user)  # where the events of the same user begin
+    return events.take(np.sort(order[np.arange(len(order)) - first < most[user]]))
 
 
 def _drawn_items(events: Interactions, share: float, seed: int) -> BoolArray:

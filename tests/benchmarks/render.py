@@ -80,7 +80,7 @@ def _section(dataset: str, runs: list[Run], published: Sequence[Mapping[str, Any
     for system in systems:
         own = [cells[system, *metric] for metric in metrics if (system, *metric) in cells]
         values = [_value(cells.get((system, *metric), [])) for metric in metrics]
-        lines.append([system, *values, _cost(own, "seconds"), _cost(own, "peak_mb"), own[-1][-1].code_version])
+        lines.append([system, *values, _cost(own, "seconds"), _cost(own, "peak_mb"), _code(own)])
     for row in published:
         values = [_number(row[metric]) if metric in row else "" for metric, _ in metrics]
         lines.append([f"{row['system']} (published)", *values, "", "", row["source"]])
@@ -100,6 +100,12 @@ def _value(run: Run) -> str:
 def _cost(runs: list[Run], what: str) -> str:
     known = [getattr(figure, what) for run in runs for figure in run if getattr(figure, what) is not None]
     return f"{max(known):,.1f}" if known else ""
+
+
+def _code(runs: list[Run]) -> str:
+    """The versions of the code that the figures come from, the newest first."""
+    newest_first = sorted((run[-1] for run in runs), key=lambda figure: figure.recorded_at, reverse=True)
+    return ", ".join(dict.fromkeys(figure.code_version for figure in newest_first))
 
 
 def _number(value: float) -> str:
