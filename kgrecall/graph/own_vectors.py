@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -49,9 +49,9 @@ def own_vectors(snapshot: GraphSnapshot, names: Sequence[str] | None = None) -> 
     return vectors, tuple(notes)
 
 
-def all_told(snapshot: GraphSnapshot, texts: FloatArray | None, names: Sequence[str] | None = None) -> list[FloatArray]:
-    """The texts, if there are any, and the vectors of :func:`own_vectors`: float32 (num_items, some_dim) each."""
-    return [*([] if texts is None else [texts]), *own_vectors(snapshot, names)[0].values()]
+def all_told(texts: FloatArray | None, vectors: Mapping[str, FloatArray]) -> list[FloatArray]:
+    """The texts, if there are any, and the vectors: float32 (num_items, some_dim) each."""
+    return [*([] if texts is None else [texts]), *vectors.values()]
 
 
 def numbers_fields(snapshot: GraphSnapshot) -> tuple[str, ...]:
@@ -63,9 +63,10 @@ def numbers_fields(snapshot: GraphSnapshot) -> tuple[str, ...]:
 def _rows(lists: pa.ListArray, filled: BoolArray, dim: int) -> tuple[FloatArray, int]:
     """Centred rows of length 1, float32 (n, dim), zeros where there is none; and how many were not finite."""
     values = pc.fill_null(pc.list_flatten(lists), np.nan).to_numpy(zero_copy_only=False)
-    given = np.asarray(values, np.float64).reshape(-1, dim)
+    given = np.asarray(values, np.float32).reshape(-1, dim)
     finite = np.isfinite(given).all(axis=1)
-    centred = given[finite] - (given[finite].mean(axis=0) if finite.any() else 0.0)
+    shared = given[finite].mean(axis=0, dtype=np.float64) if finite.any() else np.zeros(dim)
+    centred = given[finite] - shared.astype(np.float32)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     rows = np.zeros((len(filled), dim), np.float32)
     rows[np.flatnonzero(filled)[finite]] = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)

@@ -37,7 +37,7 @@ from kgrecall.jobs.learned import Learner
 from kgrecall.jobs.serve import assemble
 from kgrecall.model.trainer import TrainedModel, TrainingRun
 from kgrecall.recall.base import Naming
-from kgrecall.recall.channels.attributes import AttributesConfig, build_attribute_similarity
+from kgrecall.recall.channels.attributes import build_attribute_similarity
 from kgrecall.recall.channels.item_knn import build_item_knn
 from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.channels.popularity import item_popularity
@@ -147,7 +147,8 @@ class _Build:
             )
         checked_weights(snapshot, config.pagerank.relation_weights)
         self.channels, left_out = config.affordable(len(snapshot.items))
-        self.notes = (*notes, *left_out, *own_vectors(snapshot, config.vectors)[1])
+        self.vectors, no_vectors = own_vectors(snapshot, config.vectors)
+        self.notes = (*notes, *left_out, *no_vectors)
         self.validation = config.carve(self.events, seed, valid)
 
     def run(self, writer: ArtifactWriter) -> BuildReport:
@@ -232,19 +233,20 @@ class _Build:
         """All arrays of one graph. The model trains for ``epochs``, or until ``valid`` is told no better."""
         config = self.config
         knowledge = item_knowledge(snapshot)
-        learner = Learner(config, self.channels, self.seed, self.device, self.progress)
+        learner = Learner(config, self.vectors, self.channels, self.seed, self.device, self.progress)
         with self._stage("train"):
             learned = learner.learn(snapshot, events, texts, epochs=epochs, valid=valid)
         with self._stage("channels"):
             naming = Naming(snapshot.schema.user_label, snapshot.schema.item_label)
-            space = build_node_space(knowledge, NodeSpaceConfig(**_shared_settings(config.attributes)), naming)
+            shared = NodeSpaceConfig(**config.attributes.model_dump(include=set(NodeSpaceConfig.model_fields)))
+            space = build_node_space(knowledge, shared, naming)
             attributes = build_attribute_similarity(space, config.attributes, progress=self.progress) if knowledge else None
             similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
             behaviour = learn_behaviour(events, knowledge, chosen, config.index, seed=self.seed)
             popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
             content = None
             if "content" in self.channels:
-                told = all_told(snapshot, texts, config.vectors)
+                told = all_told(texts, self.vectors)
                 content = ContentPart.of(events, space, told, config.content, config.index, seed=self.seed)
             item_graph = ItemGraphPart.of(events, knowledge, chosen.item_graph)
         embeddings = learned.embeddings
@@ -259,7 +261,7 @@ class _Build:
                 attention=learned.attention,
                 item_index=self._index(embeddings.items if embeddings else None),
                 text_index=self._index(texts),
-                node_space=NodeSpaceConfig(**_shared_settings(config.attributes)),
+                node_space=shared,
                 neighbors=config.neighbors,
                 pagerank=config.pagerank,
                 prior=prior(events, chosen.trend),
@@ -291,11 +293,6 @@ class _Build:
         started = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-
-
-def _shared_settings(config: AttributesConfig) -> dict[str, Any]:
-    """The part of the settings that says which shared nodes count."""
-    return config.model_dump(include=set(NodeSpaceConfig.model_fields))
 
 
 def _plain(value: Any) -> Any:

@@ -230,7 +230,8 @@ class _Gate:
 
     def _quick(self, snapshot: GraphSnapshot, with_texts: bool) -> Ranker:
         texts = self._texts(snapshot) if with_texts else None
-        return self._pipeline_of_closed_forms.fit(snapshot, all_told(snapshot, texts, self.config.vectors))
+        vectors, _ = own_vectors(snapshot, self.config.vectors)
+        return self._pipeline_of_closed_forms.fit(snapshot, all_told(texts, vectors))
 
     def _texts(self, snapshot: GraphSnapshot) -> FloatArray | None:
         if not self.has_texts or self.config.encoder is None:

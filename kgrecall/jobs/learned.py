@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from kgrecall.graph.knowledge import item_knowledge
-from kgrecall.graph.own_vectors import own_vectors
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.attention_part import AttentionPart
 from kgrecall.jobs.build_config import BuildConfig
@@ -41,6 +40,8 @@ class Learner:
     """The settings of every training run of a build."""
 
     config: BuildConfig
+    vectors: Mapping[str, FloatArray]
+    """That items bring along."""
     channels: Collection[str]
     seed: int
     device: str
@@ -63,8 +64,7 @@ class Learner:
         in_order = ATTENTION in self.channels and timed(events)
         if "vector" not in self.channels and not in_order:
             return Learned()
-        vectors, _ = own_vectors(snapshot, self.config.vectors)
-        inputs = ModelInputs(events, item_knowledge(snapshot), texts, snapshot.schema.item_label, vectors)
+        inputs = ModelInputs(events, item_knowledge(snapshot), texts, snapshot.schema.item_label, self.vectors)
         settings = self.config.model if epochs is None else self.config.model.model_copy(update={"epochs": epochs})
         model = train(inputs, settings, valid=valid, seed=self.seed, device=self.device, progress=self.progress)
         return Learned(model, self._attention(snapshot, events, model.embeddings) if in_order else None)

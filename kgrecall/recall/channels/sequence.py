@@ -17,7 +17,8 @@ from kgrecall.types import FloatArray, IntArray, Interactions, PosArray
 
 FOLLOWED_BY = "FOLLOWED_BY"
 """The relation of evidence from an item to one that was chosen after it."""
-_BLOCK_EVENTS = 1 << 18
+_BLOCK_PAIRS = 1 << 23
+"""Pairs of events at a time: some 100 MB."""
 
 
 class SequenceConfig(Settings):
@@ -68,7 +69,7 @@ def _followed(histories: Histories, config: SequenceConfig) -> Matrix:
     """How often each item followed another, nearer ones counting more: float32 (num_items, num_items)."""
     shape = (histories.num_items, histories.num_items)
     total = csr(np.zeros(0), np.zeros(0, np.int32), np.zeros(histories.num_items + 1, np.int64), histories.num_items)
-    for first, last in _blocks(histories.indptr):
+    for first, last in _blocks(histories.indptr, _BLOCK_PAIRS // config.window):
         items = np.asarray(histories.item_pos[histories.indptr[first] : histories.indptr[last]])
         users = np.repeat(np.arange(first, last), np.diff(histories.indptr[first : last + 1]))
         pairs = [_pairs(users, items, gap, config.decay) for gap in range(1, min(config.window, len(items) - 1) + 1)]
@@ -85,11 +86,11 @@ def _pairs(users: IntArray, items: PosArray, gap: int, decay: float) -> tuple[Po
     return heads, tails, np.full(len(heads), decay ** (gap - 1), np.float32)
 
 
-def _blocks(indptr: IntArray) -> Iterator[tuple[int, int]]:
-    """Ranges of users with some 260,000 events together."""
+def _blocks(indptr: IntArray, events: int) -> Iterator[tuple[int, int]]:
+    """Ranges of users with so many events together, or of one user with more."""
     start = 0
     while start < len(indptr) - 1:
-        stop = int(np.searchsorted(indptr, indptr[start] + _BLOCK_EVENTS, side="right")) - 1
+        stop = int(np.searchsorted(indptr, indptr[start] + events, side="right")) - 1
         stop = min(max(stop, start + 1), len(indptr) - 1)
         yield start, stop
         start = stop

@@ -33,6 +33,12 @@ def test_seeds_of_an_older_run_never_enter_the_mean():
     assert [figure.value for figure in newest_runs(old + new)[0]] == [0.1, 0.1]
 
 
+def test_a_row_names_every_version_of_the_code_that_its_figures_come_from():
+    later = replace(RUN, metric="NDCG@20", value=0.5, code_version="bbbb", recorded_at="2026-02-01")
+    text = to_markdown([later, replace(RUN, recorded_at="2026-01-01")])
+    assert "| popularity | .5000 | .1250 | 1.5 | 120.0 | bbbb, aaaa |" in text
+
+
 def test_a_seed_that_was_run_twice_counts_once():
     assert [f.value for f in newest_runs([replace(RUN, seed=0), replace(RUN, seed=0, value=0.5)])[0]] == [0.5]
 
