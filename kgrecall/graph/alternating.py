@@ -14,12 +14,16 @@ import numpy as np
 from scipy import sparse
 
 from kgrecall.graph.singular import item_factors
+from kgrecall.kernels.tier import compiled, load
+from kgrecall.threads import in_order, ranges
 from kgrecall.types import FloatArray
 
 _CHUNK = 1 << 11
 """Events at a time: the vectors that they gather stay in the cache. 650,000 events, 128 dimensions: .20 CPU s by 131,072 at a
 time, .08 by 2,048, bit for bit the same."""
 _SOLVE_STEPS = 3
+_ROWS = 1 << 12
+"""Rows that a thread solves at a time."""
 
 
 def alternating_factors(
@@ -42,17 +46,17 @@ def alternating_factors(
             were before; few suffice, for the start is the singular vectors.
         weight: float32 (num_rows,), w; None: 1.
     """
-    root = np.sqrt(np.ones(chosen.shape[0], np.float32) if weight is None else weight)[:, None]
-    by_item = sparse.csr_array(chosen.T)
-    items = _start(sparse.csr_array(sparse.diags_array(root[:, 0]) @ chosen), dim, seed)
-    met, total = np.asarray(by_item @ np.square(root))[:, 0], float(np.square(root).sum())
+    load()
+    root = np.sqrt(np.ones(chosen.shape[0], np.float32) if weight is None else weight)
+    by_item, every = sparse.csr_array(chosen.T), np.ones(chosen.shape[1], np.float32)
+    items = _start(sparse.csr_array(sparse.diags_array(root) @ chosen), dim, seed)
+    met, total = np.asarray(by_item @ np.square(root)), float(np.square(root).sum())
     row_shrink = _shrink(np.asarray(chosen.sum(axis=1), np.float32).ravel(), regularization, unobserved * chosen.shape[1])
     item_shrink = _shrink(met, regularization, unobserved * total)
     rows = np.zeros((chosen.shape[0], dim), np.float32)
     for _ in range(rounds):
-        rows = _solve(chosen, items, rows, chosen @ items, unobserved, row_shrink)
-        scaled = rows * root
-        items = _solve(by_item, scaled, items, by_item @ (scaled * root), unobserved, item_shrink)
+        rows = _solve(chosen, items, every, rows, unobserved, row_shrink)
+        items = _solve(by_item, rows * root[:, None], root, items, unobserved, item_shrink)
     items[met == 0] = 0
     return items
 
@@ -76,21 +80,37 @@ def _start(chosen: sparse.csr_array, dim: int, seed: int) -> FloatArray:
 
 
 def _solve(
-    chosen: sparse.csr_array, fixed: FloatArray, start: FloatArray, wanted: FloatArray, unobserved: float, shrink: FloatArray
+    chosen: sparse.csr_array, fixed: FloatArray, target: FloatArray, start: FloatArray, unobserved: float, shrink: FloatArray
 ) -> FloatArray:
-    """A few steps of conjugate gradients for all rows at once, each with its own normal equations.
+    """A few steps of conjugate gradients for all rows, each with its own normal equations.
 
-    Shapes: chosen (n, m), fixed float32 (m, d), start and wanted, the right-hand sides, float32 (n, d), shrink float32 (n,)
-    -> float32 (n, d).
+    Shapes: chosen (n, m), fixed float32 (m, d), target float32 (m,), what its products are to be where a row has it; start
+    float32 (n, d), shrink float32 (n,) -> float32 (n, d).
     """
-    gram = unobserved * (fixed.T @ fixed)
+    gram = (unobserved * (fixed.T @ fixed)).astype(np.float32)
+    indptr, indices = chosen.indptr.astype(np.int64), chosen.indices.astype(np.int32)
+    loops = compiled()
+
+    def solved(rows: slice) -> FloatArray:
+        if loops is not None:
+            part = indptr[rows.start : rows.stop + 1]
+            return loops.solve_rows((part, indices), fixed, target, gram, shrink[rows], start[rows], _SOLVE_STEPS)
+        return _by_numpy(chosen[rows], fixed, target, gram, shrink[rows], start[rows])
+
+    return np.concatenate(list(in_order(solved, ranges(len(start), _ROWS))))
+
+
+def _by_numpy(
+    chosen: sparse.csr_array, fixed: FloatArray, target: FloatArray, gram: FloatArray, shrink: FloatArray, start: FloatArray
+) -> FloatArray:
+    """The twin of :func:`kgrecall.kernels.squares.solve_rows`."""
 
     def normal(x: FloatArray) -> FloatArray:
         image: FloatArray = _at_events(chosen, x, fixed) @ fixed + x @ gram + shrink[:, None] * x
         return image
 
     x = start
-    residual = wanted - normal(x)
+    residual = chosen @ (target[:, None] * fixed) - normal(x)
     direction = residual
     energy = _squares(residual)
     for _ in range(_SOLVE_STEPS):

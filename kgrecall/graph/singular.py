@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import linalg, sparse
 
 from kgrecall.types import FloatArray
 
@@ -25,18 +25,23 @@ def _powers(matrix: sparse.csr_array, axis: int, power: float) -> NDArray[np.flo
 def item_factors(history: sparse.csr_array, dim: int, seed: int, *, rounds: int = 4) -> FloatArray:
     """Right singular vectors times singular values of the normalised matrix: (num_items, dim).
 
-    Randomised subspace iteration (Halko, Martinsson & Tropp, 2011); columns beyond the rank are zero. Signs are fixed, so equal
-    seeds give equal bits.
+    Randomised subspace iteration (Halko, Martinsson & Tropp, 2011) over users or items, whichever are fewer; columns beyond the
+    rank are zero. Signs are fixed, so equal seeds give equal bits.
     """
     matrix = normalised(history)
-    width = min(dim + 16, *matrix.shape)
-    basis = np.random.default_rng(seed).standard_normal((matrix.shape[0], width)).astype(np.float32)
-    basis = np.linalg.qr(matrix @ (matrix.T @ basis))[0]
-    for _ in range(rounds - 1):
-        basis = np.linalg.qr(matrix @ (matrix.T @ basis))[0]
-    _, values, vectors = np.linalg.svd((matrix.T @ basis).T, full_matrices=False)  # (width,), (width, num_items)
+    few_items = matrix.shape[1] <= matrix.shape[0]
+    wide = matrix if few_items else sparse.csr_array(matrix.T)  # (many, few)
+    width = min(dim + 16, wide.shape[1])
+    basis = np.random.default_rng(seed).standard_normal((wide.shape[1], width)).astype(np.float32)
+    for _ in range(rounds):
+        basis = linalg.qr(wide.T @ (wide @ basis), mode="economic", overwrite_a=True, check_finite=False)[0]
+    image = wide @ basis
+    exact = image.astype(np.float64)
+    squares, turn = np.linalg.eigh(exact.T @ exact)  # ascending
     kept = min(dim, width)
-    vectors = vectors[:kept] * np.sign(vectors[np.arange(kept), np.abs(vectors[:kept]).argmax(1)])[:, None]
+    largest = np.ascontiguousarray(turn[:, ::-1][:, :kept].astype(np.float32))
+    values = np.sqrt(np.maximum(squares[::-1][:kept], 0)).astype(np.float32)
+    found = basis @ largest * values if few_items else image @ largest
     factors = np.zeros((matrix.shape[1], dim), np.float32)
-    factors[:, :kept] = (vectors * values[:kept, None]).T
+    factors[:, :kept] = found * np.sign(found[np.abs(found).argmax(axis=0), np.arange(kept)])
     return factors

@@ -15,12 +15,15 @@ from kgrecall.kernels import tier
 from kgrecall.recall.base import Channel
 from kgrecall.recall.histories import Histories
 from kgrecall.recall.queries.batches import batch_of_users
+from kgrecall.threads import in_order, ranges
 from kgrecall.types import BoolArray, IntArray, Interactions, PosArray
 
 Cut = Literal["moment", "user"]
 """``moment``: at one time for all, as a model in production is asked; ``user``: through the middle of every history."""
 _MEASURE = "ndcg@20"
 _HISTORY = 500
+_AT_ONCE = 256
+"""Users that a thread asks for."""
 _MOST_USERS, _MOST_CROWD, _MOST_JUDGES, _MOST_CURIOUS = 4000, 12_000, 2000, 1000
 """Users of one more fold cost a training run, more users of a fold nearly nothing; but the whole lists of 4,000 take some GB,
 so that the crowd teaches by the heads of its lists alone. NDCG@20 of 3,000 others on validation by users of one fold:
@@ -103,10 +106,13 @@ class Fold:
         """NDCG@20 of one channel alone, among the items that are not new, over at most 2,000 of the users."""
         users = a_few(self.users, seed=0)
         tier.answering(len(users))
-        known = None if not self.new.any() else ~self.new
+        known, histories = None if not self.new.any() else ~self.new, self._histories
 
         def rank(users: IntArray, k: int) -> PosArray:
-            return channel.recall(replace(batch_of_users(users, self._histories, _HISTORY), mask=known), k).positions
+            def some(part: slice) -> PosArray:
+                return channel.recall(replace(batch_of_users(users[part], histories, _HISTORY), mask=known), k).positions
+
+            return np.concatenate(list(in_order(some, ranges(len(users), _AT_ONCE))))
 
         return evaluate(rank, self.truth, [_MEASURE], users=users)[_MEASURE]
 

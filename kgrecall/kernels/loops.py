@@ -14,6 +14,7 @@ from kgrecall.kernels.gram import gather_gram
 from kgrecall.kernels.lists import keep_eligible, merge
 from kgrecall.kernels.networks import judge_lists, keep_best
 from kgrecall.kernels.selection import MAX_BUCKETS
+from kgrecall.kernels.squares import solve_rows
 from kgrecall.kernels.sums import best_of_rows
 from kgrecall.kernels.visits import best_of_visits
 from kgrecall.kernels.walks import best_of_walks
@@ -146,6 +147,21 @@ class Loops:
         places = self._scratch.zeros("places", len(gram[0]) - 1, np.int32)
         gather_gram(*gram, item, neighbours, places, normal, met)
         return normal, met
+
+    @staticmethod
+    def solve_rows(
+        chosen: tuple[IntArray, PosArray],
+        fixed: FloatArray,
+        target: FloatArray,
+        gram: FloatArray,
+        shrink: FloatArray,
+        start: FloatArray,
+        steps: int,
+    ) -> FloatArray:
+        """See :func:`kgrecall.kernels.squares.solve_rows`; ``start`` stays as it is."""
+        solution = np.array(start, np.float32, order="C")
+        solve_rows(*chosen, fixed, target, gram, shrink, steps, solution)
+        return solution
 
     def rescored(self, lists: Lists4, around: Around, networks: Networks, judged: FloatArray, k: int) -> Lists4:
         """See :func:`kgrecall.kernels.networks.keep_best`."""

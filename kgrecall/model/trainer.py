@@ -203,14 +203,15 @@ class _Run:
     def _loss(self, sources: Tensor, targets: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
         config, device = self.config, self.device
         users = place_users(sources, batch.items.to(device), batch.offsets.to(device), batch.weight.to(device))
-        candidates = batch.candidates.to(device)
-        scores = users @ targets[candidates].T / config.temperature  # (q, m)
-        scores = scores.index_put((batch.seen_row.to(device), batch.seen_column.to(device)), scores.new_tensor(-torch.inf))
-        row, column = batch.target_row.to(device), batch.target_column.to(device)
+        users, found = users / config.temperature, targets[batch.candidates.to(device)]
+        right = batch.target_row.to(device), batch.target_column.to(device)
+        seen = batch.seen_row.to(device), batch.seen_column.to(device)
         if config.loss == "bpr":
-            return bpr(scores, row, column, torch.randint(len(candidates), (len(row),), generator=generator).to(device))
+            scores = users @ found.T
+            scores = scores.index_put(seen, scores.new_tensor(-torch.inf))
+            return bpr(scores, *right, torch.randint(len(found), (len(right[0]),), generator=generator).to(device))
         rarity = config.rarity_power * batch.rarity.to(device)
-        return sampled_softmax(scores, row, column, none_share=config.none_share, rarity=rarity)
+        return sampled_softmax(users, found, right, seen=seen, none_share=config.none_share, rarity=rarity)
 
     @torch.no_grad()
     def _vectors(self) -> tuple[FloatArray, FloatArray]:

@@ -31,6 +31,7 @@ from kgrecall.recall.queries.requests import Request, Resolver
 from kgrecall.recall.queries.user_batches import UserBatches
 from kgrecall.recall.queries.words import EncodeText, Words
 from kgrecall.settings import Settings
+from kgrecall.threads import in_order
 from kgrecall.types import BoolArray, Candidates, FloatArray, IntArray, Path, PosArray, Query
 
 _BLOCK = 256
@@ -199,10 +200,15 @@ class RecallEngine:
         tier.answering(len(user_pos))
         found = {name: Hits.empty(len(user_pos), k) for name in self.channel_names}
         mask = self._eligible.shown(among)
-        for rows, batch, _ in self._user_batches.of(user_pos, mask, told=told):
+
+        def ask(block: tuple[IntArray, QueryBatch, object]) -> None:
+            rows, batch, _ = block
             for name, hits in found.items():
-                block = self._panel[name].recall(batch, k)
-                hits.positions[rows], hits.scores[rows] = block.positions, block.scores
+                answer = self._panel[name].recall(batch, k)
+                hits.positions[rows], hits.scores[rows] = answer.positions, answer.scores
+
+        for _ in in_order(ask, self._user_batches.of(user_pos, mask, told=told)):
+            continue
         return found
 
     def contributions(self, query: Query, item_id: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "kgrecall"
 
-SPINE = ("settings", "sealed", "errors", "query", "types", "mapping", "schema")
+SPINE = ("settings", "sealed", "errors", "query", "types", "threads", "mapping", "schema")
 ROOMS = (*SPINE, "sources", "store", "graph", "encode", "model", "kernels", "index", "recall", "evaluate", "report")
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "errors": (),
@@ -20,17 +20,18 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "types": ("errors", "query"),
     "settings": ("errors",),
     "sealed": ("errors",),
+    "threads": (),
     "mapping": ("errors", "types"),
     "graph_types": ("errors",),
     "schema": ("errors", "types", "mapping", "graph_types"),
     "sources": SPINE,
     "store": (*SPINE, "sources"),
-    "graph": (*SPINE, "sources.tables", "store.base"),
+    "graph": (*SPINE, "sources.tables", "store.base", "kernels.tier"),
     "encode": SPINE,
     "model": (*SPINE, "graph"),
     "kernels": ("errors", "query", "types", "sources.cache_folder"),
     "index": ("errors", "query", "types", "settings", "kernels.tier"),
-    "recall": ("errors", "query", "types", "settings", "kernels.tier", "kernels.numbers", "graph", "index.base"),
+    "recall": ("errors", "query", "types", "settings", "threads", "kernels.tier", "kernels.numbers", "graph", "index.base"),
     "evaluate": ("errors", "types"),
     "report": (*SPINE, "graph", "evaluate"),
     "jobs": ROOMS,

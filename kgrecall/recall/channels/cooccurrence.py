@@ -12,10 +12,11 @@ import numpy as np
 
 from kgrecall.recall.base import top_k_of
 from kgrecall.recall.channels.sparse_rows import Matrix, csr, power, row_and_column_sums, scaled, transposed
+from kgrecall.threads import in_order
 from kgrecall.types import FloatArray, IntArray, PosArray, Progress, no_progress
 
 BLOCK_PRODUCTS = 1 << 23
-"""Multiplications per block; a block's result has at most as many entries of 8 bytes."""
+"""Multiplications per block; a block's result has at most as many entries of 8 bytes, and each thread has a block."""
 
 
 def cooccurrence(
@@ -40,10 +41,15 @@ def cooccurrence(
     left = scaled(matrix, power(row_sums, -row_norm), power(column_sums, -column_norm))
     right = transposed(scaled(matrix, power(row_sums, -target_norm)))
     products = _products(matrix, np.diff(right.indptr))
+
+    def best(block: tuple[int, int]) -> list[tuple[PosArray, FloatArray]]:
+        start, stop = block
+        return _best_of_rows(left[start:stop] @ right, start, k)
+
     rows: list[tuple[PosArray, FloatArray]] = []
-    for start, stop in _blocks(products, block_products):
-        rows += _best_of_rows(left[start:stop] @ right, start, k)
-        progress(stage, stop, matrix.shape[0])
+    for found in in_order(best, _blocks(products, block_products)):
+        rows += found
+        progress(stage, len(rows), matrix.shape[0])
     return stack_rows(rows, matrix.shape[0])
 
 

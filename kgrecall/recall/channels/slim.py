@@ -17,6 +17,7 @@ from kgrecall.recall.channels.cooccurrence import cooccurrence
 from kgrecall.recall.channels.item_knn import MAX_PER_USER, interaction_matrix, newest_of_each_user
 from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
 from kgrecall.recall.channels.sparse_rows import Matrix, SparseRows, csr, power, row_and_column_sums, scaled, transposed
+from kgrecall.threads import in_order, ranges
 from kgrecall.types import FloatArray, Interactions, PosArray, Progress, no_progress
 
 GOES_WITH = "GOES_WITH"
@@ -26,6 +27,8 @@ _ROW = 1000
 """Entries kept in each row of the Gram matrix: more than any neighbourhood reads, so that memory grows with the items alone."""
 _SMALL = 4000
 """So many items have a Gram matrix of at most 64 MB, from which neighbours are read ten times faster than from sparse rows."""
+_AT_ONCE = 512
+"""Items that a thread solves for."""
 _DAMPING = 0.3
 """How much popular items are held back when neighbours are picked: the exponent of their degree."""
 _NODE_NORM = 0.5
@@ -97,11 +100,14 @@ class SlimGram:
         chosen = self.degree > 0
         penalty = config.l2 * float(self.degree[chosen].mean() if chosen.any() else 1) + config.denoise * self.degree
         gather, weights = self._gather(), list[FloatArray]()
-        for item, neighbours in enumerate(self.neighbours):
-            if len(neighbours):
-                weights.append(_ridge(*gather(item, neighbours), self.degree[neighbours], penalty[neighbours]))
-            if item % 1000 == 0:
-                progress("SLIM", item, len(self.neighbours))
+
+        def solved(items: slice) -> list[FloatArray]:
+            some = [(item, near) for item, near in enumerate(self.neighbours[items], items.start) if len(near)]
+            return [_ridge(*gather(item, near), self.degree[near], penalty[near]) for item, near in some]
+
+        for block, found in enumerate(in_order(solved, ranges(len(self.neighbours), _AT_ONCE))):
+            progress("SLIM", block * _AT_ONCE, len(self.neighbours))
+            weights += found
         indptr = np.concatenate([[0], np.cumsum([len(n) for n in self.neighbours], dtype=np.int64)])
         values = np.concatenate(weights) if weights else np.zeros(0, np.float32)
         columns = np.concatenate(self.neighbours) if self.neighbours else np.zeros(0, np.int32)
@@ -119,12 +125,11 @@ class SlimGram:
         load()
         if (loops := compiled()) is not None:
             return lambda item, neighbours: loops.gather_gram((indptr, indices, values), item, neighbours)
-        place = np.zeros(len(self.degree), np.int32)
-        return lambda item, neighbours: self._dense(item, neighbours, place)
+        return self._dense
 
-    def _dense(self, item: int, neighbours: PosArray, place: PosArray) -> tuple[FloatArray, FloatArray]:
-        """In numpy; ``place`` is int32 (num_items,), zero before and after."""
-        size = len(neighbours)
+    def _dense(self, item: int, neighbours: PosArray) -> tuple[FloatArray, FloatArray]:
+        """In numpy."""
+        size, place = len(neighbours), np.zeros(len(self.degree), np.int32)
         place[neighbours] = np.arange(1, size + 1, dtype=np.int32)
         rows = [self.gram.row(int(neighbour)) for neighbour in neighbours]
         column = place[np.concatenate([columns for columns, _ in rows])] - 1
@@ -135,7 +140,6 @@ class SlimGram:
         columns, values = self.gram.row(item)
         own = place[columns] - 1
         met[own[own >= 0]] = values[own >= 0]
-        place[neighbours] = 0
         return np.maximum(normal, normal.T), met
 
 

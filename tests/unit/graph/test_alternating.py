@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from kgrecall.graph import alternating
 from kgrecall.graph.alternating import alternating_factors, in_own_basis
+from kgrecall.kernels import tier
+from kgrecall.threads import SWITCH
 
 U, L = 0.3, 0.02
 
@@ -39,6 +42,25 @@ def test_each_item_solves_its_weighted_normal_equations() -> None:
     np.testing.assert_allclose(q[:20], expected[:20], atol=2e-3)
     assert np.abs(q[:20]).max() > 0.1
     assert not q[20].any()
+
+
+def test_compiled_loops_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alternating, "_ROWS", 16)  # several blocks of rows
+    chosen, weight = rows(1), np.linspace(0.2, 1, 40, dtype=np.float32)
+    tier.use(False)
+    by_numpy = factors(chosen, weight)
+    assert tier.use(True)
+    np.testing.assert_allclose(factors(chosen, weight), by_numpy, atol=2e-5)
+    assert np.abs(by_numpy).max() > 0.1
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_the_bits_do_not_depend_on_threads(threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alternating, "_ROWS", 8)
+    monkeypatch.setenv(SWITCH, "2")
+    expected = factors(rows(2), np.ones(40, np.float32))
+    monkeypatch.setenv(SWITCH, threads)
+    np.testing.assert_array_equal(factors(rows(2), np.ones(40, np.float32)), expected)
 
 
 def test_the_own_basis_is_diagonal() -> None:

@@ -13,8 +13,8 @@ MODELS = {"iALS": AlternatingLeastSquares, "BPR": BayesianPersonalizedRanking}
 
 folder = Path(sys.argv[1])
 params = json.loads((folder / "params.json").read_text())
-settings = {name: value for name, value in params.items() if name not in {"model", "seed"}}
-model = MODELS[params["model"]](random_state=params["seed"], num_threads=1, **settings)
+settings = {"num_threads": 1} | {name: value for name, value in params.items() if name not in {"model", "seed"}}
+model = MODELS[params["model"]](random_state=params["seed"], **settings)
 model.fit(sparse.load_npz(folder / "matrix.npz"), show_progress=False)
 np.save(folder / "users.npy", np.asarray(model.user_factors, np.float32))
 np.save(folder / "items.npy", np.asarray(model.item_factors, np.float32))
