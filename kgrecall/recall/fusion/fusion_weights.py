@@ -11,6 +11,7 @@ import numpy as np
 from kgrecall.recall.base import Hits
 from kgrecall.recall.fusion.merged_lists import MergedLists, Values, merge_lists
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
+from kgrecall.threads import in_order
 from kgrecall.types import FloatArray, IntArray
 
 _STEPS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 4.0)
@@ -99,12 +100,9 @@ def _best_step(
     """The best multiple of one channel's weight, or what there was when none is surely better."""
     base = weights[channel] if weights[channel] > 0 else 0.25 * weights.max()
     best, best_gain = (weights, values), 0.0
-    for step in _STEPS:
-        trial = weights.copy()
-        trial[channel] = base * step
-        if not trial.any():
-            continue
-        found = value(trial)
+    trials = [np.where(np.arange(len(weights)) == channel, base * np.float32(step), weights) for step in _STEPS]
+    trials = [trial for trial in trials if trial.any()]
+    for trial, found in zip(trials, in_order(value, trials), strict=True):
         gain = found - values
         if gain.mean() > max(best_gain, _LEAST_GAIN, caution * gain.std() / np.sqrt(len(gain))):
             best, best_gain = (trial, found), float(gain.mean())
