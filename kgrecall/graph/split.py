@@ -9,6 +9,7 @@ import numpy as np
 
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.graph.adjacency import MISSING_TIME
+from kgrecall.graph.orders import order_by
 from kgrecall.types import BoolArray, IntArray, Interactions
 
 
@@ -142,7 +143,7 @@ def _last_of_users(
 ) -> Split:
     """``valid`` and ``test`` tell how many events go there, given how many the user of an event has, int64 (n,)."""
     time = _times(interactions)
-    order = np.lexsort((interactions.item_pos, time, interactions.user_pos))
+    order = order_by(interactions.user_pos, time, interactions.item_pos)
     user = interactions.user_pos[order]
     per_user = np.bincount(user, minlength=interactions.num_users)
     before = np.cumsum(per_user) - per_user

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgrecall.graph.knowledge import item_knowledge
+from kgrecall.graph.orders import order_by
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.attention_part import AttentionPart
 from kgrecall.jobs.build_config import BuildConfig
@@ -100,6 +101,6 @@ def _moments(rows: Histories, table: MomentTable) -> PosArray:
     """The codes of each event of the histories, int32 (n, num_fields): those of the latest event of its pair."""
     users = np.repeat(np.arange(rows.num_users), np.diff(rows.indptr))
     pair = table.user_pos.astype(np.int64) * rows.num_items + table.item_pos
-    order = np.lexsort((table.time, pair))
+    order = order_by(pair, table.time)
     last = np.searchsorted(pair[order], users * rows.num_items + rows.item_pos, side="right") - 1
     return np.asarray(table.codes[order[last]], np.int32)

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from kgrecall.errors import ShapeError, Shown
+from kgrecall.graph.orders import ends_of_runs, order_by
 from kgrecall.types import FloatArray, IntArray, Interactions, PosArray
 
 
@@ -43,20 +44,23 @@ class Histories:
         Args:
             values: what a pair weighs: 1, ``log(1 + summed weight)``, or the summed weight.
         """
-        n = len(interactions)
-        time = interactions.time if interactions.time is not None else np.zeros(n, np.int64)
-        order = np.lexsort((np.arange(n), time, interactions.user_pos))
+        time = interactions.time
+        order = order_by(interactions.user_pos, *([] if time is None else [time]))
         users, items = interactions.user_pos[order], interactions.item_pos[order]
         pair = users * interactions.num_items + items
-        _, newest, inverse = np.unique(pair[::-1], return_index=True, return_inverse=True)
-        kept = np.sort(n - 1 - newest)
-        summed = np.bincount(inverse, weights=interactions.weight[order][::-1], minlength=len(newest))
-        by_event = summed[inverse[::-1]][kept]
-        weight = {"binary": np.ones(len(kept)), "log": np.log1p(by_event), "raw": by_event}[values]
+        by_pair = order_by(pair)
+        ends = ends_of_runs(pair[by_pair])
+        place = np.argsort(by_pair[ends])  # the newest event of each pair, in the order of the events
+        kept = by_pair[ends][place]
+        weight = np.ones(len(kept))
+        if values != "binary":
+            starts = np.concatenate([[0], ends + 1])[: len(ends)]
+            weight = np.add.reduceat(interactions.weight[order][by_pair].astype(np.float64), starts)[place]
         counts = np.bincount(users[kept], minlength=interactions.num_users)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        latest = None if interactions.time is None else time[order][kept]
-        return cls(indptr, items[kept].astype(np.int32), weight.astype(np.float32), interactions.num_items, latest)
+        told = (np.log1p(weight) if values == "log" else weight).astype(np.float32)
+        latest = None if time is None else time[order][kept]
+        return cls(indptr, items[kept].astype(np.int32), told, interactions.num_items, latest)
 
     @property
     def num_users(self) -> int:

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from kgrecall.errors import ShapeError
+from kgrecall.graph.orders import order_by
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
 from kgrecall.recall.channels.cooccurrence import cooccurrence
 from kgrecall.recall.channels.sparse_rows import Matrix, SparseRows, transposed
@@ -66,7 +67,7 @@ def newest_of_each_user(interactions: Interactions, limit: int) -> Interactions:
     if counts.max() <= limit:
         return interactions
     time = np.zeros(len(interactions), np.int64) if interactions.time is None else interactions.time
-    order = np.lexsort((time, interactions.user_pos))
+    order = order_by(interactions.user_pos, time)
     left = np.cumsum(counts)[interactions.user_pos[order]] - np.arange(len(order))
     return interactions.take(np.sort(order[left <= limit]))
 

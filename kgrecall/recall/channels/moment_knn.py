@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrecall.errors import ShapeError, Shown
+from kgrecall.graph.orders import order_by
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch, collect, top_k_of, top_positive
 from kgrecall.recall.channels.sparse_rows import SparseRows, csr, power, transposed
 from kgrecall.recall.histories import Histories
@@ -48,7 +49,7 @@ class MomentEvents:
         cls, user_pos: PosArray, item_pos: PosArray, time: IntArray, codes: NDArray[np.int32], num_users: int
     ) -> MomentEvents:
         """From events in any order; those of each user stand oldest first."""
-        order = np.lexsort((item_pos, time, user_pos))
+        order = order_by(user_pos, time, item_pos)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(user_pos, minlength=num_users))]).astype(np.int64)
         return cls(indptr, item_pos[order], codes[order])
 
