@@ -31,7 +31,6 @@ from kgrecall.recall.queries.requests import Request, Resolver
 from kgrecall.recall.queries.user_batches import UserBatches
 from kgrecall.recall.queries.words import EncodeText, Words
 from kgrecall.settings import Settings
-from kgrecall.threads import in_order
 from kgrecall.types import BoolArray, Candidates, FloatArray, IntArray, Path, PosArray, Query
 
 _BLOCK = 256
@@ -198,18 +197,8 @@ class RecallEngine:
         Shapes: user_pos int64 (q,) -> per channel, Hits of (q, k).
         """
         tier.answering(len(user_pos))
-        found = {name: Hits.empty(len(user_pos), k) for name in self.channel_names}
-        mask = self._eligible.shown(among)
-
-        def ask(block: tuple[IntArray, QueryBatch, object]) -> None:
-            rows, batch, _ = block
-            for name, hits in found.items():
-                answer = self._panel[name].recall(batch, k)
-                hits.positions[rows], hits.scores[rows] = answer.positions, answer.scores
-
-        for _ in in_order(ask, self._user_batches.of(user_pos, mask, told=told)):
-            continue
-        return found
+        batches = self._user_batches.of(user_pos, self._eligible.shown(among), told=told)
+        return self._panel.ask_apart(((rows, batch) for rows, batch, _ in batches), len(user_pos), k)
 
     def contributions(self, query: Query, item_id: str) -> dict[str, float]:
         """What each channel adds to the score of one item; the values add up to it. Empty when no channel recalled it.

@@ -14,7 +14,8 @@ from kgrecall.recall.channels.popularity import PopularityChannel
 from kgrecall.recall.fusion.combiner import Combiner
 from kgrecall.recall.fusion.rank_fusion import Fused, FusionConfig, fuse, stacked, text_led
 from kgrecall.recall.fusion.surroundings import Surroundings, log_popularity
-from kgrecall.types import BoolArray, FloatArray
+from kgrecall.threads import in_order
+from kgrecall.types import BoolArray, FloatArray, IntArray
 
 TEXT_CHANNEL = "text"
 """The channel that answers query texts."""
@@ -164,6 +165,20 @@ class Panel:
         widths = [hit.positions.shape[1] for hit in hits]
         rescored = self._combiner is not None and self._combiner.channels == names
         return self.combine(batch, names, hits, self._cut(batch, hits) if rescored else min(sum(widths), batch.num_items))
+
+    def ask_apart(self, batches: Iterable[tuple[IntArray, QueryBatch]], size: int, k: int) -> dict[str, Hits]:
+        """What each channel answers to ``size`` queries, unfused: (size, k). Batches come with the places of their queries."""
+        found = {name: Hits.empty(size, k) for name in self.names}
+
+        def ask(block: tuple[IntArray, QueryBatch]) -> None:
+            places, batch = block
+            for name, hits in found.items():
+                answer = self._all[name].recall(batch, k)
+                hits.positions[places], hits.scores[places] = answer.positions, answer.scores
+
+        for _ in in_order(ask, batches):
+            continue
+        return found
 
     @staticmethod
     def _cut(batch: QueryBatch, hits: Sequence[Hits]) -> int:

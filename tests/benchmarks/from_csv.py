@@ -69,7 +69,7 @@ def _run(arguments: list[str]) -> tuple[str, Cost]:
     """What a Python process says, and its own cost: its peak memory is not that of this process."""
     with tempfile.TemporaryFile("w+") as said:
         started = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *arguments], stdout=said, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, *arguments], stdout=said)
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)

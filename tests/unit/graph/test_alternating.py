@@ -45,6 +45,7 @@ def test_each_item_solves_its_weighted_normal_equations() -> None:
 
 
 def test_compiled_loops_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="the extra 'fast' is not installed")
     monkeypatch.setattr(alternating, "_ROWS", 16)  # several blocks of rows
     chosen, weight = rows(1), np.linspace(0.2, 1, 40, dtype=np.float32)
     tier.use(False)

@@ -19,8 +19,10 @@ from kgrecall.recall.engine import EngineConfig, RecallEngine
 from kgrecall.recall.filtering.filter_mask import FilterMasks
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.histories import Histories
+from kgrecall.recall.queries import user_batches
 from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
+from kgrecall.threads import SWITCH
 from kgrecall.types import Interactions, Query
 
 NUM_USERS, NUM_ITEMS = 8, 25
@@ -248,6 +250,18 @@ def test_a_single_channel_can_be_ranked() -> None:
         RANDOM.rank(np.array([0]), 3, channel="vector")
     with pytest.raises(ShapeError, match="user_pos"):
         RANDOM.rank(np.array([NUM_USERS]), 3)
+
+
+def test_hits_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_batches, "_BLOCK", 2)
+    users, found = np.arange(NUM_USERS), []
+    for number in ("1", "3"):
+        monkeypatch.setenv(SWITCH, number)
+        found.append(RANDOM.channel_hits(users, 6))
+    for name, hits in found[0].items():
+        np.testing.assert_array_equal(hits.positions, found[1][name].positions)
+        np.testing.assert_array_equal(hits.scores, found[1][name].scores)
+        np.testing.assert_array_equal(hits.positions, RANDOM.rank(users, 6, channel=name))
 
 
 def test_visitors_are_asked_about_by_what_they_told() -> None:

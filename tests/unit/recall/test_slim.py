@@ -8,6 +8,7 @@ from kgrecall.graph.knowledge import Incidence
 from kgrecall.kernels import tier
 from kgrecall.recall.channels import slim
 from kgrecall.recall.channels.slim import SlimConfig, SlimGram, build_slim
+from kgrecall.threads import SWITCH
 from kgrecall.types import Interactions
 
 USERS, ITEMS = 60, 15
@@ -66,6 +67,17 @@ def test_compiled_loops_and_numpy_give_the_same_bits(monkeypatch: pytest.MonkeyP
     assert tier.use(True)
     fast = build_slim(events, SlimConfig(k=5))
     assert (slow != fast).nnz == 0
+
+
+def test_the_bits_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slim, "_AT_ONCE", 2)
+    events, _ = random_events(4)
+    found = []
+    for number in ("1", "3"):
+        monkeypatch.setenv(SWITCH, number)
+        found.append(build_slim(events, SlimConfig(k=5)).toarray())
+    np.testing.assert_array_equal(*found)
+    assert found[0].any()
 
 
 @pytest.mark.parametrize("row", [1000, 5])
