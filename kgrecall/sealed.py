@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kgrecall.errors import ConfigError, CorruptArtifact, Shown, StaleArtifact
+from kgrecall.threads import in_order
 
 MANIFEST = "manifest.json"
 
@@ -56,10 +57,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 def seal(folder: Path, kind: str, version: int, facts: Mapping[str, Any]) -> None:
     """Write the manifest: ``facts``, and size and sha256 of every file that the folder holds."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest}
+        for path, digest in zip(paths, in_order(_sha256, paths), strict=True)
     }
     manifest = {"format": kind, "format_version": version, **facts, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -88,8 +89,8 @@ def read_manifest(folder: Path, kind: str, version: int, *, verify: bool) -> dic
             got=Shown(f"{found[0]}, format {found[1]}"),
             remedy="Make it again with this version of kgrecall.",
         )
-    for name, facts in files.items():
-        _check(folder / name, facts, verify)
+    for _ in in_order(lambda item: _check(folder / item[0], item[1], verify), files.items()):
+        pass
     return manifest
 
 

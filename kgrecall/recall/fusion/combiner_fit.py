@@ -12,6 +12,7 @@ from kgrecall.recall.fusion.combiner_training import Lesson, row_of, trained
 from kgrecall.recall.fusion.combiner_weights import NetworkWeights
 from kgrecall.recall.fusion.merged_lists import MergedLists, Values
 from kgrecall.recall.fusion.surroundings import Surroundings
+from kgrecall.threads import in_order, ranges
 from kgrecall.types import FloatArray, IntArray
 
 CUT = 200
@@ -25,6 +26,8 @@ engines of builds with a fifth of the items hidden, validation, by the network a
 .291, hetrec-lastfm .558 and .458 -> .558 and .460, amazon-beauty .174 and .053 -> .173 and .054, movielens-100k .231 and .021
 -> .228 and .023, lightkg-lastfm .068 and .098 -> .067 and .099."""
 _PARTS = 3
+_AT_ONCE = 256
+"""Queries whose candidates are judged together."""
 _ROUNDS, _RIDGE = 40, 1e-3
 
 
@@ -87,14 +90,22 @@ def fit_for_new_items(
 
 
 def odds_of(lists: MergedLists, around: Surroundings, judge: Callable[[Items], FloatArray]) -> FloatArray:
-    """What a network or a combiner gives each candidate: float32 (q, u), minus infinity on padding."""
-    row, column = np.nonzero(lists.positions >= 0)
-    query = lists.queries[row]
-    popularity = around.of(query, lists.positions[row, column])
-    scores, found = lists.scores[row, column], lists.found[row, column]
-    items = Items(row, column, scores, found, popularity, around.history[query], around.unknown[query])
+    """What a network or a combiner gives each candidate: float32 (q, u), minus infinity on padding.
+
+    A few queries at a time: the inputs of all candidates of all queries would be several times as large as the lists.
+    """
     odds = np.full(lists.positions.shape, -np.inf, np.float32)
-    odds[row, column] = judge(items)
+
+    def judged(rows: slice) -> tuple[slice, IntArray, IntArray, FloatArray]:
+        row, column = np.nonzero(lists.positions[rows] >= 0)
+        query, place = lists.queries[rows][row], (row + rows.start, column)
+        popularity = around.of(query, lists.positions[place])
+        found = lists.found[place]
+        items = Items(row, column, lists.scores[place], found, popularity, around.history[query], around.unknown[query])
+        return rows, row, column, judge(items) if len(row) else np.zeros(0, np.float32)
+
+    for rows, row, column, values in in_order(judged, ranges(len(odds), _AT_ONCE)):
+        odds[rows][row, column] = values
     return odds
 
 
