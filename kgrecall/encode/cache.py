@@ -28,6 +28,7 @@ from kgrecall.errors import ConfigError, ShapeError, Shown
 from kgrecall.types import FloatArray, IntArray, Progress, no_progress
 
 _SHARD_TEXTS = 2048
+_TIMED_TEXTS = 128
 _ABANDONED_SECONDS = 3600.0
 _Keys = NDArray[np.uint8]
 
@@ -78,6 +79,20 @@ def encode_cached(
     position = {text: i for i, text in enumerate(distinct)}
     order = np.fromiter((position[text] for text in texts), np.intp, len(texts))
     return Encoded(vectors if len(distinct) == len(texts) else vectors[order], hits, len(missing))
+
+
+def encoding_seconds(encoder: Encoder, texts: Sequence[str], folder: Path) -> float:
+    """About how long :func:`encode_cached` will take, by some of the texts that the cache lacks; 0 where it has all of them."""
+    distinct = list(dict.fromkeys(check_texts(texts)))
+    keys = _keys(distinct)
+    missing = _fill(np.empty((len(distinct), encoder.dim), np.float32), keys, _home(encoder, folder))
+    if not len(missing):
+        return 0.0
+    some = [distinct[i] for i in missing[:: max(1, len(missing) // _TIMED_TEXTS)][:_TIMED_TEXTS]]
+    encoder.encode(some[:1])  # what is done once
+    started = time.perf_counter()
+    encoder.encode(some)
+    return (time.perf_counter() - started) * len(missing) / len(some)
 
 
 def _home(encoder: Encoder, folder: Path) -> Path:

@@ -75,6 +75,16 @@ class Asked:
             np.concatenate([group.kind for group in groups]),
         )
 
+    @property
+    def num_queries(self) -> int:
+        """Those of the crowd, too."""
+        return len(self.kind) + sum(len(block.kind) for block in self.crowd)
+
+    def only(self, names: Collection[str]) -> Asked:
+        """What these channels answer."""
+        hits = {name: hits for name, hits in self.hits.items() if name in names}
+        return replace(self, hits=hits, crowd=tuple(block.only(names) for block in self.crowd))
+
     def merged(self, config: FusionConfig, names: Sequence[str]) -> MergedLists:
         """The lists of some channels, calibrated by ``config``."""
         return merge_lists({name: self.hits[name] for name in names}, self.truth_indptr, self.truth_pos, config)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,33 +10,26 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from kgrecall.encode.cache import encode_cached
+from kgrecall.encode.cache import Encoded, encode_cached, encoding_seconds
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.graph.knowledge import item_knowledge
-from kgrecall.graph.own_vectors import all_told, own_vectors
+from kgrecall.graph.own_vectors import own_vectors
 from kgrecall.graph.pagerank import checked_weights
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
-from kgrecall.index.faiss import FaissIndex
 from kgrecall.jobs.artifact import ArtifactWriter
 from kgrecall.jobs.asked import Asked
 from kgrecall.jobs.audience_part import AudiencePart
 from kgrecall.jobs.auto import plan_within
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.build_report import BuildReport
-from kgrecall.jobs.chosen import Chosen, choose_settings, learn_behaviour, prior
-from kgrecall.jobs.content_part import ContentPart
+from kgrecall.jobs.chosen import Chosen, choose_settings
+from kgrecall.jobs.clock import Budget, Stopwatch
 from kgrecall.jobs.encoders import open_encoder
 from kgrecall.jobs.folds import Fold
-from kgrecall.jobs.ingredients import Ingredients, save
-from kgrecall.jobs.item_graph_part import ItemGraphPart
-from kgrecall.jobs.learned import Learner
+from kgrecall.jobs.ingredients import save
+from kgrecall.jobs.maker import Maker
 from kgrecall.jobs.serve import assemble
-from kgrecall.model.trainer import TrainedModel, TrainingRun
-from kgrecall.recall.base import Naming
-from kgrecall.recall.channels.attributes import build_attribute_similarity
-from kgrecall.recall.channels.item_knn import build_item_knn
-from kgrecall.recall.channels.node_space import NodeSpaceConfig, build_node_space
-from kgrecall.recall.channels.popularity import item_popularity
+from kgrecall.model.trainer import TrainingRun
 from kgrecall.recall.engine import RecallEngine
 from kgrecall.recall.fusion.fusion_weights import FittedFusion
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
@@ -48,6 +37,12 @@ from kgrecall.schema import GraphSchema
 from kgrecall.sources.cache_folder import cache_folder
 from kgrecall.store.base import GraphStore
 from kgrecall.types import FloatArray, Interactions, Progress, no_progress
+
+_TRAINED = ("vector", "attention")
+"""Channels whose cost is that of training."""
+_LOOK_AT_TEXTS = {"vector", "attention", "text", "content"}
+_ENCODING = 0.4
+"""At most this share of the time goes into encoding texts."""
 
 
 def build(
@@ -62,9 +57,11 @@ def build(
     progress: Progress = no_progress,
 ) -> BuildReport:
     """Build an engine from everything in the store. Arguments and errors as in :func:`build_snapshot`."""
+    config = config or BuildConfig()
     with ArtifactWriter(out) as writer:
+        clock = _clock(config)
         snapshot = take_snapshot(store, schema, progress=progress)
-        return _run(snapshot, config or BuildConfig(), seed, device, cache, progress, writer)
+        return _Build(snapshot, config, seed, device, cache, progress, clock).run(writer)
 
 
 def build_snapshot(
@@ -92,31 +89,13 @@ def build_snapshot(
         BudgetExceeded: ``ease`` was asked for by name, and the catalogue is too large for its memory.
         ShapeError: ``valid`` is of other users or items.
     """
+    config = config or BuildConfig()
     with ArtifactWriter(out) as writer:
-        return _run(snapshot, config or BuildConfig(), seed, device, cache, progress, writer, valid)
+        return _Build(snapshot, config, seed, device, cache, progress, _clock(config), valid).run(writer)
 
 
-def _run(
-    snapshot: GraphSnapshot,
-    config: BuildConfig,
-    seed: int,
-    device: str,
-    cache: Path | None,
-    progress: Progress,
-    writer: ArtifactWriter,
-    valid: Interactions | None = None,
-) -> BuildReport:
-    """Plan first, where time is limited."""
-    notes: tuple[str, ...] = ()
-    if config.budget_seconds is not None:
-
-        def probe(part: GraphSnapshot, tried: BuildConfig) -> None:
-            with tempfile.TemporaryDirectory() as folder, ArtifactWriter(Path(folder, "probe")) as scratch:
-                _Build(part, tried, seed, device, cache, progress).run(scratch)
-
-        plan = plan_within(snapshot, config, probe, budget=config.budget_seconds, seed=seed, device=device, valid=valid)
-        config, notes = plan.config, plan.notes
-    return _Build(snapshot, config, seed, device, cache, progress, notes, valid).run(writer)
+def _clock(config: BuildConfig) -> Budget | None:
+    return None if config.budget_seconds is None else Budget(config.budget_seconds)
 
 
 class _Build:
@@ -130,13 +109,13 @@ class _Build:
         device: str,
         cache: Path | None,
         progress: Progress,
-        notes: tuple[str, ...] = (),
+        budget: Budget | None,
         valid: Interactions | None = None,
     ) -> None:
         self.snapshot, self.config, self.seed, self.device = snapshot, config, seed, device
         self.cache = cache or cache_folder() / "texts"
-        self.progress = progress
-        self.seconds: dict[str, float] = {}
+        self.progress, self.budget = progress, budget
+        self.watch = Stopwatch()
         self.events = snapshot.interactions()
         if not len(self.events):
             raise ConfigError(
@@ -148,27 +127,31 @@ class _Build:
         checked_weights(snapshot, config.pagerank.relation_weights)
         self.channels, left_out = config.affordable(len(snapshot.items))
         self.vectors, no_vectors = own_vectors(snapshot, config.vectors)
-        self.notes = (*notes, *left_out, *no_vectors)
+        self.notes = (*left_out, *no_vectors)
         self.validation = config.carve(self.events, seed, valid)
 
     def run(self, writer: ArtifactWriter) -> BuildReport:
-        config = self.config
-        texts, encoded, cached = self._texts()
-        with self._stage("choose"):
+        texts = self._texts()
+        maker = self._maker(None if texts is None else texts.vectors)
+        if self.budget is not None:
+            maker = self._within(maker, self.budget)
+        config = maker.config
+        with self.watch("choose"):
             known = item_knowledge(self.snapshot)
-            chosen = choose_settings(config, self.validation, self.events, self.channels, knowledge=known, seed=self.seed)
-        fusion, fitted, runs = self._fuse(texts, chosen)
+            chosen = choose_settings(config, self.validation, self.events, maker.channels, knowledge=known, seed=self.seed)
+        fusion, fitted, runs = self._fuse(maker, chosen)
+        maker = replace(maker, channels=self.channels)
         epochs = round(float(np.median([run.best_epoch for run in runs]))) if runs else None
-        final, model = self._ingredients(self.snapshot, self.events, texts, chosen, epochs=epochs)
+        final, model = maker.ingredients(self.snapshot, self.events, chosen, epochs=epochs)
         final = replace(final, audience=AudiencePart.of(self.snapshot, self.events))
         served = assemble(final, self.channels, fusion, encoder=config.encoder, config=config.engine)
         save(final, writer)
         report = BuildReport(
             out=writer.out,
             build=writer.name,
-            seconds=self.seconds,
-            texts_encoded=encoded,
-            texts_cached=cached,
+            seconds=self.watch.seconds,
+            texts_encoded=texts.encoded if texts else 0,
+            texts_cached=texts.hits if texts else 0,
             curve=runs[0].curve if runs else model.curve if model else (),
             epochs=len(model.curve) if model else 0,
             relation_weights=dict(model.relation_weights) if model else {},
@@ -181,118 +164,89 @@ class _Build:
             validation_users=self.validation.num_users,
             notes=self.notes,
         )
-        self._describe(writer, report, fusion, served.channel_names)
+        self._describe(writer, report, config, fusion, served.channel_names)
         return report
 
-    def _texts(self) -> tuple[FloatArray | None, int, int]:
-        """Item texts as vectors; how many were encoded and how many found in the cache."""
-        texts = self.snapshot.texts(self.snapshot.schema.item_label)
-        if self.config.encoder is None or not any(texts):
-            return None, 0, 0
-        with self._stage("encode"):
-            encoder = open_encoder(self.config.encoder, device=self.device)
-            found = encode_cached(encoder, texts, self.cache, self.progress)
-        return found.vectors, found.encoded, found.hits
+    def _maker(self, texts: FloatArray | None) -> Maker:
+        return Maker(self.config, self.channels, texts, self.vectors, self.seed, self.device, self.progress, self.watch)
 
-    def _fuse(self, texts: FloatArray | None, chosen: Chosen) -> tuple[FusionConfig, FittedFusion | None, list[TrainingRun]]:
+    def _texts(self) -> Encoded | None:
+        """Item texts as vectors; None where there are none, no channel looks at them, or the budget does not allow it."""
+        texts = self.snapshot.texts(self.snapshot.schema.item_label)
+        if self.config.encoder is None or not any(texts) or not _LOOK_AT_TEXTS.intersection(self.channels):
+            return None
+        with self.watch("encode"):
+            encoder = open_encoder(self.config.encoder, device=self.device)
+            if self.budget is not None:
+                seconds = encoding_seconds(encoder, texts, self.cache)
+                if seconds > _ENCODING * self.budget.left:
+                    self.notes += (f"Texts were left out: to encode them would take about {seconds:.0f} s.",)
+                    return None
+            return encode_cached(encoder, texts, self.cache, self.progress)
+
+    def _within(self, maker: Maker, budget: Budget) -> Maker:
+        """What fits into the time."""
+        with self.watch("plan"):
+            plan = plan_within(self.snapshot, self.events, maker, self.validation, budget)
+        self.notes, self.channels = (*self.notes, *plan.notes), plan.config.channels
+        return replace(maker, config=plan.config, channels=plan.config.channels)
+
+    def _fuse(self, maker: Maker, chosen: Chosen) -> tuple[FusionConfig, FittedFusion | None, list[TrainingRun]]:
         """How channels are combined, from the answers of engines that were built from the training part of each fold alone; and
         how the model of each was trained. One engine is held at a time."""
-        config, folds, runs = self.config, self.validation.folds, list[TrainingRun]()
+        methods, folds, runs = maker.config.fusion, self.validation.folds, list[TrainingRun]()
         if not folds:
-            return config.fusion[-1], None, runs
+            return methods[-1], None, runs
 
         def engine_of(fold: Fold) -> RecallEngine:
             snapshot = self.snapshot.with_interactions(fold.train)
-            ingredients, model = self._ingredients(snapshot, fold.train, texts, chosen, valid=fold.truth)
+            ingredients, model = maker.ingredients(snapshot, fold.train, chosen, valid=fold.truth)
             runs.extend([model.run] if model else [])
-            return assemble(ingredients, self.channels, config.fusion[0], encoder=None, config=config.engine)
+            return maker.serve(ingredients)
 
-        asked = Asked.of(folds, engine_of, crowd=any(fusion.method == "learned" for fusion in config.fusion))
-        with self._stage("choose"):
-            keep = None if config.budget_seconds is None else self._always()
-            fitted, dropped = asked.best(config.fusion, keep=keep)
-        self.channels = tuple(name for name in self.channels if name in fitted.config.weights or name not in asked.hits)
+        every = Asked.of(folds, engine_of, crowd=any(method.method == "learned" for method in methods))
+        asked = every if self.budget is None else self._in_time(every, self.budget)
+        with self.watch("choose"):
+            keep = None if self.budget is None else self._always()
+            fitted, dropped = asked.best(methods, keep=keep)
+        self.channels = tuple(name for name in self.channels if name in fitted.config.weights or name not in every.hits)
         self.notes += dropped
         return fitted.config, fitted, runs
+
+    def _in_time(self, asked: Asked, budget: Budget) -> Asked:
+        """Without the trained channels where there is no time to train them once more, on everything."""
+        seconds = {stage: self.watch.seconds[stage] / len(self.validation.folds) for stage in ("train", "channels")}
+        left = budget.left - seconds["channels"]
+        trained = [name for name in _TRAINED if name in asked.hits]
+        if not trained or seconds["train"] <= left:
+            return asked
+        self.notes += tuple(
+            f"The channel {name} was left out: to train it on everything would take about {seconds['train']:.0f} s, "
+            f"and {max(left, 0):.0f} s are left."
+            for name in trained
+        )
+        return asked.only(set(asked.hits) - set(trained))
 
     def _always(self) -> set[str]:
         """Channels that answer what validation does not ask: new users, query texts, and items that nobody has chosen."""
         new_items = len(np.unique(self.events.item_pos)) < len(self.snapshot.items)
         return {"popularity", "text"} | ({"attributes"} if new_items else set())
 
-    def _ingredients(
-        self,
-        snapshot: GraphSnapshot,
-        events: Interactions,
-        texts: FloatArray | None,
-        chosen: Chosen,
-        *,
-        epochs: int | None = None,
-        valid: Interactions | None = None,
-    ) -> tuple[Ingredients, TrainedModel | None]:
-        """All arrays of one graph. The model trains for ``epochs``, or until ``valid`` is told no better."""
-        config = self.config
-        knowledge = item_knowledge(snapshot)
-        learner = Learner(config, self.vectors, self.channels, self.seed, self.device, self.progress)
-        with self._stage("train"):
-            learned = learner.learn(snapshot, events, texts, epochs=epochs, valid=valid)
-        with self._stage("channels"):
-            naming = Naming(snapshot.schema.user_label, snapshot.schema.item_label)
-            shared = NodeSpaceConfig(**config.attributes.model_dump(include=set(NodeSpaceConfig.model_fields)))
-            space = build_node_space(knowledge, shared, naming)
-            attributes = build_attribute_similarity(space, config.attributes, progress=self.progress) if knowledge else None
-            similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
-            behaviour = learn_behaviour(events, knowledge, chosen, config.index, seed=self.seed)
-            popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
-            content = None
-            if "content" in self.channels:
-                told = all_told(texts, self.vectors)
-                content = ContentPart.of(events, space, told, config.content, config.index, seed=self.seed)
-            item_graph = ItemGraphPart.of(events, knowledge, chosen.item_graph)
-        embeddings = learned.embeddings
-        with self._stage("index"):
-            return Ingredients(
-                snapshot=snapshot,
-                popularity=popularity,
-                item_knn=similarity,
-                attributes=attributes,
-                texts=texts,
-                embeddings=embeddings,
-                attention=learned.attention,
-                item_index=self._index(embeddings.items if embeddings else None),
-                text_index=self._index(texts),
-                node_space=shared,
-                neighbors=config.neighbors,
-                pagerank=config.pagerank,
-                prior=prior(events, chosen.trend),
-                half_life=chosen.history_half_life,
-                content=content,
-                item_graph=item_graph,
-                behaviour=behaviour,
-            ), learned.model
-
-    def _index(self, vectors: FloatArray | None) -> FaissIndex | None:
-        return None if vectors is None else FaissIndex.build(vectors, self.config.index, seed=self.seed, progress=self.progress)
-
-    def _describe(self, writer: ArtifactWriter, report: BuildReport, fusion: FusionConfig, names: tuple[str, ...]) -> None:
+    def _describe(
+        self, writer: ArtifactWriter, report: BuildReport, config: BuildConfig, fusion: FusionConfig, names: tuple[str, ...]
+    ) -> None:
         writer.manifest.update(
             seed=self.seed,
             channels=list(names),
-            encoder=self.config.encoder if "text" in names else None,
-            engine=self.config.engine.model_dump(),
+            encoder=config.encoder if "text" in names else None,
+            engine=config.engine.model_dump(),
             fusion=fusion.model_dump(),
-            config=self.config.model_dump(),
+            config=config.model_dump(),
             schema=json.loads(self.snapshot.schema.to_json()),
             vocabulary=self.snapshot.items.fingerprint,
             snapshot=self.snapshot.fingerprint,
             report={name: _plain(value) for name, value in asdict(report).items() if name != "out"},
         )
-
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 def _plain(value: Any) -> Any:

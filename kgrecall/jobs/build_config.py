@@ -139,8 +139,9 @@ class BuildConfig(Settings):
     def auto(cls, seconds: float = 600.0, **settings: Any) -> BuildConfig:
         """Settings of a build that chooses its channels, their settings and weights on the graph's own validation data.
 
-        A part of the users is built for each channel alone, cheapest first, to measure what it costs; what fits into the time
-        is built and tried, and channels that the fused list does not miss are dropped. The report says what was chosen and why.
+        Each channel is built for some of the users, cheapest first, to measure what it costs: see
+        :func:`kgrecall.jobs.auto.plan_within`. What fits into the time is built and tried, and channels that the fused list does
+        not miss are dropped. The report says what was chosen and why.
 
         Args:
             seconds: wall time for the whole build; a build that has too little still answers, from item_knn and popularity.

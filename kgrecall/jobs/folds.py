@@ -24,7 +24,9 @@ _MEASURE = "ndcg@20"
 _HISTORY = 500
 _AT_ONCE = 256
 """Users that a thread asks for."""
-_MOST_USERS, _MOST_CROWD, _MOST_JUDGES, _MOST_CURIOUS = 4000, 12_000, 2000, 1000
+MOST_JUDGES = 2000
+"""Users of a fold by whom the settings of a channel are told apart."""
+_MOST_USERS, _MOST_CROWD, _MOST_CURIOUS = 4000, 12_000, 1000
 """Users of one more fold cost a training run, more users of a fold nearly nothing; but the whole lists of 4,000 take some GB,
 so that the crowd teaches by the heads of its lists alone. NDCG@20 of 3,000 others on validation by users of one fold:
 amazon-book .1561 from 4,000, .1576 from 8,000, .1585 from 16,000; gowalla .1470, .1468, .1475."""
@@ -86,6 +88,11 @@ class Fold:
     @property
     def visitors(self) -> IntArray:
         return np.unique(self.told.user_pos)
+
+    @property
+    def num_queries(self) -> int:
+        """Users, curious and visitors: without the crowd."""
+        return len(self.users) + len(self.curious) + len(self.visitors)
 
     @cached_property
     def _histories(self) -> Histories:
@@ -215,7 +222,7 @@ def _split(events: Interactions, share: float, seed: int, cut: Cut) -> Split:
     return split_by_time(events, valid=share, test=0) if cut == "moment" else split_by_user(events, valid=share, test=0)
 
 
-def a_few(users: IntArray, *, seed: int, most: int = _MOST_JUDGES) -> IntArray:
+def a_few(users: IntArray, *, seed: int, most: int = MOST_JUDGES) -> IntArray:
     """2,000 of the users, or ``most``, drawn where there are more, ascending."""
     if len(users) <= most:
         return users

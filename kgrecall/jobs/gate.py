@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -31,6 +29,7 @@ from kgrecall.graph.own_vectors import all_told, own_vectors
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
+from kgrecall.jobs.clock import Budget, Stopwatch
 from kgrecall.jobs.encoders import open_encoder
 from kgrecall.jobs.gate_quick import QuickPipeline
 from kgrecall.jobs.gate_report import GateReport, RelationWorth, Worth
@@ -129,9 +128,9 @@ class _Gate:
         if not (self.relations or self.has_texts or self.has_vectors):
             remedy = "Import knowledge relations, or name text fields or vectors in the mapping."
             raise ConfigError("gate", expected="a graph, texts or vectors to judge", got=Shown("none of them"), remedy=remedy)
-        self.seconds: dict[str, float] = {}
+        self.watch = Stopwatch()
         self.notes: list[str] = []
-        self.started = time.monotonic()
+        self.budget = Budget(gate.budget_seconds)
 
     def run(self) -> GateReport:
         name, fit, real = self._pipeline()
@@ -139,14 +138,13 @@ class _Gate:
         text = self._worths(real, self._text_arms(fit)) if self.has_texts else ()
         vectors = self._worths(real, self._vector_arms(fit)) if self.has_vectors else ()
         relations = tuple(self._relations()) if self.gate.relations and len(self.relations) > 1 else ()
-        return GateReport(str(self.measure), name, graph, text, vectors, relations, self.seconds, tuple(self.notes))
+        return GateReport(str(self.measure), name, graph, text, vectors, relations, self.watch.seconds, tuple(self.notes))
 
     def _pipeline(self) -> tuple[str, Fit, dict[str, Values]]:
         """The pipeline that fits into the budget, and what the real arm answers with it."""
         if self.gate.pipeline == "build":
-            before = time.monotonic()
             real = self._answers("real", partial(self._built, self.real, True))
-            needed = (time.monotonic() - before) * self._num_arms()
+            needed = self.watch.seconds["real"] * self._num_arms()
             if needed <= self.gate.budget_seconds:
                 return BUILT, self._built, real
             self.notes.append(
@@ -193,7 +191,7 @@ class _Gate:
         if others := [name for name in self.relations if name not in of_items]:
             self.notes.append(f"Not tried alone, since closed forms see only what items share: {', '.join(others)}.")
         for i, name in enumerate(tried):
-            if time.monotonic() - self.started > self.gate.budget_seconds:
+            if self.budget.left < 0:
                 self.notes.append(f"Not tried for lack of time: {', '.join(tried[i:])}.")
                 return
             others = [other for other in self.relations if other != name]
@@ -209,12 +207,12 @@ class _Gate:
 
     def _answers(self, arm: str, make: Callable[[], Ranker]) -> dict[str, Values]:
         """One value per user for each question."""
-        with self._stage(arm):
+        with self.watch(arm):
             ranker, found = make(), {}
             for asked in self.split.asked:
                 rank = partial(ranker.rank, among=asked.among)
                 found[asked.name] = evaluate(rank, asked.truth, [self.measure], users=asked.users).per_user[self.measure]
-        self.progress("gate", len(self.seconds), self._num_arms())
+        self.progress("gate", len(self.watch.seconds), self._num_arms())
         return found
 
     def _built(self, snapshot: GraphSnapshot, with_texts: bool) -> Ranker:
@@ -238,9 +236,3 @@ class _Gate:
             return None
         encoder = open_encoder(self.config.encoder, device=self.device)
         return encode_cached(encoder, snapshot.texts(snapshot.schema.item_label), self.cache, self.progress).vectors
-
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started

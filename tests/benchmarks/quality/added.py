@@ -15,10 +15,10 @@ from kgrecall.evaluate.measures import Values
 from kgrecall.evaluate.tables import plain_table
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.asked import Asked
-from kgrecall.jobs.auto import one_setting
 from kgrecall.jobs.build import build_snapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.channel_report import ChannelReport, fused_ndcg
+from kgrecall.jobs.costs import one_setting
 from kgrecall.jobs.folds import Fold, a_few
 from kgrecall.jobs.ingredients import CHANNELS, CHANNELS_BY_NAME
 from kgrecall.jobs.serve import load_engine

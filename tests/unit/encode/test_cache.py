@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kgrecall.encode.cache import encode_cached
+from kgrecall.encode.cache import encode_cached, encoding_seconds
 from kgrecall.encode.hashing import HashingConfig, HashingEncoder
 from kgrecall.errors import ConfigError, ShapeError
 
@@ -45,6 +45,21 @@ def test_only_what_is_missing_is_encoded(tmp_path: Path) -> None:
     third = encode_cached(Counting(), TEXTS[::-1], tmp_path)
     assert (third.hits, third.encoded) == (50, 0)
     np.testing.assert_array_equal(third.vectors, expected[::-1])
+
+
+def test_how_long_it_will_take_is_told_by_what_is_missing(tmp_path: Path) -> None:
+    class Slow(Counting):
+        def encode(self, texts: Sequence[str]) -> np.ndarray:
+            time.sleep(0.002 * len(texts))
+            return super().encode(texts)
+
+    encode_cached(HashingEncoder(), TEXTS[:30], tmp_path)
+    encoder, repeated = Slow(), [*TEXTS, *TEXTS]
+    assert 0.04 <= encoding_seconds(encoder, repeated, tmp_path) < 1
+    assert set(encoder.asked) == set(TEXTS[30:])
+    encode_cached(HashingEncoder(), TEXTS, tmp_path)
+    assert encoding_seconds(Slow(), repeated, tmp_path) == 0
+    assert encoding_seconds(Slow(), [], tmp_path) == 0
 
 
 def test_no_texts(tmp_path: Path) -> None:
@@ -153,7 +168,7 @@ def test_threads_fill_and_read_one_cache(tmp_path: Path) -> None:
 _CHILD = """
 import sys
 from pathlib import Path
-from kgrecall.encode.cache import encode_cached
+from kgrecall.encode.cache import encode_cached, encoding_seconds
 from kgrecall.encode.hashing import HashingEncoder
 texts = [f"text number {i} " * 5 for i in range(30000)]
 encode_cached(HashingEncoder(), texts, Path(sys.argv[1]), lambda stage, done, total: print(done, flush=True), shard_texts=100)

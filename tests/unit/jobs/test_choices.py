@@ -112,7 +112,7 @@ def test_what_is_built_for_a_choice_is_built_once_and_handed_on() -> None:
 def test_settings_of_large_data_are_chosen_on_the_events_of_some_users(monkeypatch: pytest.MonkeyPatch) -> None:
     validation = Validation.carve(drifting(3000), 0.1, seed=0)
     assert validation.sample.folds == validation.judges, "as long as they are few enough"
-    monkeypatch.setattr(choices_module, "_MOST_EVENTS", 45_000)
+    monkeypatch.setattr(choices_module, "MOST_EVENTS", 45_000)
     whole, sample = validation.judges[0], Validation(validation.folds).sample.folds[0]
     assert 44_900 < len(sample.train) <= 45_000 < len(whole.train)
     assert sample.users.tolist() == whole.users.tolist()
