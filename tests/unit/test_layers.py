@@ -19,7 +19,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "query": ("errors",),
     "types": ("errors", "query"),
     "settings": ("errors",),
-    "sealed": ("errors",),
+    "sealed": ("errors", "threads"),
     "threads": (),
     "mapping": ("errors", "types"),
     "graph_types": ("errors",),
