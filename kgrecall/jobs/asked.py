@@ -102,7 +102,7 @@ class Asked:
         names = tuple(self.hits) if names is None else tuple(names)
         lists = self.populations(config, names)
         fitted = weigh(lists.known, names, config)
-        visitors = _ndcg(lists.visiting, {name: fitted.config.weight(name) for name in names})
+        (visitors,) = _ndcg(lists.visiting, [{name: fitted.config.weight(name) for name in names}])
         fitted = replace(fitted, config=with_new_items(fitted.config, lists, names), visitors=visitors)
         if config.method != "learned":
             return fitted
@@ -159,9 +159,9 @@ def _dispensable(lists: MergedLists, names: Sequence[str], config: FusionConfig,
     fitted, dropped = weigh(lists, names, config).config, dict[str, str]()
     weights = {name: fitted.weight(name) for name in names}
     while len(dropped) < len(names) - 1:
-        now = _ndcg(lists, weights)
         tried = [name for name in names if name not in keep and name not in dropped]
-        gains = {name: now - _ndcg(lists, {**weights, name: 0.0}) for name in tried}
+        now, *left = _ndcg(lists, [weights, *({**weights, name: 0.0} for name in tried)])
+        gains = {name: now - without for name, without in zip(tried, left, strict=True)}
         worst = min(gains, key=lambda name: gains[name].mean(), default=None)
         if worst is None or gains[worst].mean() > 0.5 * gains[worst].std() / np.sqrt(len(now)):
             break
@@ -171,9 +171,9 @@ def _dispensable(lists: MergedLists, names: Sequence[str], config: FusionConfig,
     return dropped
 
 
-def _ndcg(lists: MergedLists, weights: Mapping[str, float]) -> Values:
-    totals = lists.scores @ np.array(list(weights.values()), np.float32)
-    return lists.ndcg(np.where(totals > 0, totals, -np.inf), 20)
+def _ndcg(lists: MergedLists, weights: Sequence[Mapping[str, float]]) -> Values:
+    """Of lists by each of these weights, of what has any: float64 (n, q)."""
+    return lists.ndcg_by(np.array([list(each.values()) for each in weights], np.float32), 20, above=0)
 
 
 _Part = tuple[int, IntArray, Histories, Interactions, dict[str, Hits]]

@@ -140,8 +140,8 @@ class BuildConfig(Settings):
         """Settings of a build that chooses its channels, their settings and weights on the graph's own validation data.
 
         Each channel is built for some of the users, cheapest first, to measure what it costs: see
-        :func:`kgrecall.jobs.auto.plan_within`. What fits into the time is built and tried, and channels that the fused list does
-        not miss are dropped. The report says what was chosen and why.
+        :func:`kgrecall.jobs.auto.plan_within`. What fits into the time is built and tried, and channels that the fused list
+        does not miss are dropped. The report says what was chosen and why.
 
         Args:
             seconds: wall time for the whole build; a build that has too little still answers, from item_knn and popularity.

@@ -16,6 +16,7 @@ from kgrecall.kernels.networks import judge_lists, keep_best
 from kgrecall.kernels.selection import MAX_BUCKETS
 from kgrecall.kernels.squares import solve_rows
 from kgrecall.kernels.sums import best_of_rows
+from kgrecall.kernels.trials import best_sums
 from kgrecall.kernels.visits import best_of_visits
 from kgrecall.kernels.walks import best_of_walks
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
@@ -162,6 +163,13 @@ class Loops:
         solution = np.array(start, np.float32, order="C")
         solve_rows(*chosen, fixed, target, gram, shrink, steps, solution)
         return solution
+
+    @staticmethod
+    def best_sums(scores: FloatArray, positions: PosArray, weights: NDArray[np.float64], above: float, k: int) -> PosArray:
+        """See :func:`kgrecall.kernels.trials.best_sums`."""
+        places = np.full((weights.shape[1], len(positions), k), -1, np.int32)
+        best_sums(scores, positions, weights, above, places)
+        return places
 
     def rescored(self, lists: Lists4, around: Around, networks: Networks, judged: FloatArray, k: int) -> Lists4:
         """See :func:`kgrecall.kernels.networks.keep_best`."""

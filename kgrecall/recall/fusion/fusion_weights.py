@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
+from kgrecall.kernels import tier
 from kgrecall.recall.base import Hits
 from kgrecall.recall.fusion.merged_lists import MergedLists, Values, merge_lists
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
-from kgrecall.threads import in_order
 from kgrecall.types import FloatArray, IntArray
 
 _STEPS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 4.0)
@@ -50,7 +51,7 @@ def fit_weights(
     Coordinate ascent from equal weights: each channel in turn tries some multiples of its weight, until a pass brings nothing.
     A step is taken when the mean gain over the queries exceeds ``caution`` times its standard error: equal weights are hard
     to beat, and a search that follows every gain on a few hundred queries fits their noise. Deterministic. The lists are
-    merged once; a trial is one matrix product and one partial sort.
+    merged once; all multiples of a weight are tried in one pass over them.
 
     Args:
         hits: per channel, over the same q validation queries (seen items excluded), deep enough (100 or more each).
@@ -76,12 +77,10 @@ def weigh(
 ) -> FittedFusion:
     """:func:`fit_weights` on lists that are merged already, of the channels ``names``."""
 
-    def value(weights: FloatArray) -> Values:
-        totals = lists.scores @ weights
-        return lists.recall(totals, k) if measure == "recall" else lists.ndcg(totals, k)
-
+    tier.load()  # what a build chooses depends on what is installed, not on what was asked before
+    value = partial(lists.recall_by if measure == "recall" else lists.ndcg_by, k=k)
     weights = np.ones(len(names), np.float32)
-    values = value(weights)
+    values = value(weights[None])[0]
     equal = float(values.mean())
     for _ in range(_MAX_PASSES):
         before = values
@@ -100,9 +99,10 @@ def _best_step(
     """The best multiple of one channel's weight, or what there was when none is surely better."""
     base = weights[channel] if weights[channel] > 0 else 0.25 * weights.max()
     best, best_gain = (weights, values), 0.0
-    trials = [np.where(np.arange(len(weights)) == channel, base * np.float32(step), weights) for step in _STEPS]
-    trials = [trial for trial in trials if trial.any()]
-    for trial, found in zip(trials, in_order(value, trials), strict=True):
+    trials = np.tile(weights, (len(_STEPS), 1))
+    trials[:, channel] = base * np.array(_STEPS, np.float32)
+    trials = trials[trials.any(axis=1)]
+    for trial, found in zip(trials, value(trials), strict=True):
         gain = found - values
         if gain.mean() > max(best_gain, _LEAST_GAIN, caution * gain.std() / np.sqrt(len(gain))):
             best, best_gain = (trial, found), float(gain.mean())

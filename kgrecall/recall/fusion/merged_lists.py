@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kgrecall.errors import ConfigError, Shown
 from kgrecall.recall.base import Hits
 from kgrecall.recall.fusion.rank_fusion import FusionConfig, stacked
+from kgrecall.recall.fusion.weighted_sums import best_places
 from kgrecall.types import BoolArray, FloatArray, IntArray, PosArray
 
 Values = NDArray[np.float64]
@@ -88,17 +89,34 @@ class MergedLists:
         order = np.argsort(np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
         return np.take_along_axis(self.relevant & (totals > -np.inf), np.take_along_axis(best, order, axis=1), axis=1)
 
+    def top_by(self, weights: FloatArray, k: int, *, above: float = -np.inf) -> BoolArray:
+        """As :meth:`top` by weighted sums of the scores, for several ``weights`` float32 (t, channels) >= 0: bool (t, q, k).
+
+        Args:
+            above: only sums that are more than this are listed.
+        """
+        places = best_places(self.scores, self.positions, weights, k, above=above)
+        found: BoolArray = self.relevant[np.arange(len(self.positions))[:, None], places] & (places >= 0)
+        return found
+
     def ndcg(self, totals: FloatArray, k: int) -> Values:
         """NDCG@k of each query's list by ``totals``: float64 (q,)."""
-        discount = 1 / np.log2(np.arange(2, k + 2))
-        top = self.top(totals, k)
-        ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(self.num_true, k)]
-        values: Values = top @ discount[: top.shape[1]] / ideal
+        return self._ndcg(self.top(totals, k), k)
+
+    def ndcg_by(self, weights: FloatArray, k: int, *, above: float = -np.inf) -> Values:
+        """NDCG@k of each query's list by weighted sums, arguments as :meth:`top_by`: float64 (t, q)."""
+        return self._ndcg(self.top_by(weights, k, above=above), k)
+
+    def recall_by(self, weights: FloatArray, k: int) -> Values:
+        """Recall@k of each query's list by weighted sums: float64 (t, q)."""
+        values: Values = self.top_by(weights, k).sum(axis=-1) / self.num_true
         return values
 
-    def recall(self, totals: FloatArray, k: int) -> Values:
-        """Recall@k of each query's list by ``totals``: float64 (q,)."""
-        values: Values = self.top(totals, k).sum(axis=1) / self.num_true
+    def _ndcg(self, top: BoolArray, k: int) -> Values:
+        """Shapes: (..., q, k) -> (..., q)."""
+        discount = 1 / np.log2(np.arange(2, k + 2))
+        ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(self.num_true, k)]
+        values: Values = top @ discount[: top.shape[-1]] / ideal
         return values
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from kgrecall.recall.fusion.fusion_weights import weigh
 from kgrecall.recall.fusion.merged_lists import MergedLists
 from kgrecall.recall.fusion.rank_fusion import FusionConfig
 from kgrecall.recall.fusion.surroundings import Surroundings
+from kgrecall.recall.fusion.weighted_sums import best_places
 from kgrecall.types import BoolArray, FloatArray, IntArray
 
 MAIN, CURIOUS, VISITOR = 0, 1, 2
@@ -104,8 +105,7 @@ def with_new_items(config: FusionConfig, lists: Populations, names: Sequence[str
     fitted = weigh(lists.new, names, config).config
     own = np.array([fitted.weight(name) for name in names], np.float32)
     known = lists.every.scores @ np.array([config.weight(name) for name in names], np.float32)
-    new = lists.every.scores @ own
-    scale = _scale(lists, known, new)
+    scale = _scale(lists, known, lists.every.scores @ own)
     return config.model_copy(
         update={"new_weights": {name: round(scale * float(w), 6) for name, w in zip(names, own, strict=True)}}
     )
@@ -114,7 +114,13 @@ def with_new_items(config: FusionConfig, lists: Populations, names: Sequence[str
 def _scale(lists: Populations, known: FloatArray, new: FloatArray) -> float:
     """The scale with the best NDCG@20 of known and new items in one list, or that from which on new items have their share of
     the places, if it is larger: what is hard to predict would else never be shown (calibrated lists: Steck, RecSys 2018)."""
-    tried = [lists.totals(known, new * np.float32(scale)) for scale in SCALES]
-    best = int(np.argmax([lists.every.ndcg(totals, _K).mean() for totals in tried]))
-    fair = next((i for i, totals in enumerate(tried) if lists.shown(totals) >= lists.due), len(SCALES) - 1)
-    return SCALES[max(best, fair)]
+    scores = np.stack([np.where(lists.unmet, 0, known), np.where(lists.unmet, new, 0)], axis=-1).astype(np.float32)
+    weights = np.array([(1.0, scale) for scale in SCALES], np.float32)
+    best = int(np.argmax(replace(lists.every, scores=scores).ndcg_by(weights, _K).mean(axis=1)))
+    main = np.flatnonzero(lists.main)
+    places = best_places(scores[main], lists.every.positions[main], weights, _K)
+    shown = (lists.unmet[main[:, None], places] & (places >= 0)).sum(axis=(1, 2)) / np.maximum(
+        1, (places >= 0).sum(axis=(1, 2))
+    )
+    fair = np.flatnonzero(shown >= lists.due)
+    return SCALES[max(best, int(fair[0]) if len(fair) else len(SCALES) - 1)]
