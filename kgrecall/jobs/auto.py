@@ -30,6 +30,8 @@ _FEW, _MORE = (100, 0.001), (400, 0.02)
 """Users who are measured first, and then: so many at least, and that share of all."""
 _IN_ORDER = ("sequence", "attention")
 """Channels that have nothing to learn where events have no times."""
+_OF_KNOWLEDGE = ("attributes", "item_graph")
+"""Channels that have nothing to go by where nothing is known of items."""
 _TRIED_TOO = ("attention",)
 """Channels that no build has unless they are named, and that are worth a trial where time is measured."""
 _ON_SAMPLES = ("sequence", "factors", "item_graph")
@@ -85,11 +87,16 @@ def plan_within(
     names = maker.channels
     if "channels" not in maker.config.model_fields_set:
         names = (*names, *(name for name in _TRIED_TOO if name not in names))
-    if not timed(events):
-        names = tuple(name for name in names if name not in _IN_ORDER)
+    known = item_knowledge(snapshot)
+    nothing = {
+        *(() if timed(events) else _IN_ORDER),
+        *(() if known else _OF_KNOWLEDGE),
+        *(() if maker.texts is not None else ("text",)),
+    }
+    names = tuple(name for name in names if name not in nothing)
     run = _Planning(maker.config, names, events, validation, budget)
     run.measure([probe(snapshot, events, maker, size) for size in _sizes(len(np.unique(events.user_pos)))])
-    return run.plan(len({part.relation for part in item_knowledge(snapshot)}))
+    return run.plan(len({part.relation for part in known}))
 
 
 class _Planning:
@@ -115,11 +122,11 @@ class _Planning:
 
     def measure(self, probes: Sequence[Measuring]) -> None:
         """What every build has, then one channel after the other while there is time to."""
-        trained = list[Cost]()
         for probe in probes:
             cost, self._overhead = probe.essential
-            trained.append(cost)
             self._essential.append((probe.work, cost))
+        paid = [probe.cost() for probe in probes]
+        trained = list(paid)
         for name, found in self._measured.items():
             for i, probe in enumerate(probes):
                 if self._budget.spent - self._began > _PROBING * self._budget.seconds:
@@ -129,7 +136,7 @@ class _Planning:
                     continue
                 own = probe.cost(name)
                 trained[i] = own if name == "vector" else trained[i]
-                found.append((probe.work, own.beside(self._essential[i][1])))
+                found.append((probe.work, own.beside(paid[i])))
 
     def plan(self, num_relations: int) -> BuildPlan:
         """Try what all channels share; admit channels by what they cost; then try settings of single channels."""

@@ -30,7 +30,7 @@ from kgrecall.recall.engine import RecallEngine
 from kgrecall.types import Interactions
 
 ESSENTIAL = ("item_knn", "popularity")
-"""Channels that every build within a time has: what they cost holds all that is made for any channel."""
+"""Channels that every build within a time has."""
 _ALWAYS = ("popularity",)
 """An engine needs a channel, and the graph may have nothing for another."""
 _MOST_ASKED = 512
@@ -90,9 +90,9 @@ def carried(measured: Sequence[tuple[Work, Cost]], whole: Work) -> Cost:
     """What the whole costs, from one or two measurements.
 
     To learn and to ask grow with a power of the events between 0 and 1: there is a part that items alone cause, and lists of
-    neighbours fill up. Two measurements tell the power, by one alone it is 1. Measured on 140 and 2,750 of 150,000 users of a
-    generated shop with 10 million events, all channels came to three quarters of what they then took. An epoch takes so much a
-    step and so much a user.
+    neighbours fill up. Two measurements tell the power, by one alone it is 1. By 140 and 2,750 of 150,000 users of a generated
+    shop with 10 million events, to learn for all channels was told to take some three quarters of what it took. An epoch
+    takes so much a step and so much a user.
     """
     works, costs = [work for work, _ in measured], [cost for _, cost in measured]
     events = [work.events for work in (*works, whole)]
@@ -147,7 +147,8 @@ class Probe:
         self.work = Work.of(self._events, maker.config.model)
 
     def cost(self, *names: str) -> Cost:
-        """Of these channels together, each at its first setting, and of what is made for any channel."""
+        """Of these channels together, each at its first setting, and of what is made for any channel, without names of that
+        alone."""
         return self._made(names)[0]
 
     @cached_property

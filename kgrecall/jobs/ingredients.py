@@ -57,14 +57,15 @@ class Ingredients:
     """The arrays of one catalogue.
 
     Shapes: ``popularity`` float32 (num_items,); ``item_knn`` and ``attributes`` csr float32 (num_items, num_items),
-    row = history item; ``texts`` float32 (num_items, text_dim) or None. ``attributes`` is None without item knowledge,
-    ``embeddings`` when neither ``vector`` nor ``attention`` was asked for. ``prior`` float32 (num_items,)
-    multiplies the scores of the sparse channels. ``audience`` is None while only channels are compared.
+    row = history item; ``texts`` float32 (num_items, text_dim) or None. ``item_knn`` and ``attributes`` are None when they were
+    not asked for, ``attributes`` without item knowledge, too, ``embeddings`` when neither ``vector`` nor ``attention`` was
+    asked for. ``prior`` float32 (num_items,) multiplies the scores of the sparse channels. ``audience`` is None while only
+    channels are compared.
     """
 
     snapshot: GraphSnapshot
     popularity: FloatArray
-    item_knn: sparse.csr_array
+    item_knn: sparse.csr_array | None
     attributes: sparse.csr_array | None
     texts: FloatArray | None
     embeddings: Embeddings | None
@@ -127,7 +128,7 @@ class Ingredients:
         """The channel of this name; None when the graph has nothing for it."""
         makers: dict[str, Callable[[], Channel | None]] = {
             "vector": self._vector,
-            "item_knn": lambda: ItemKnnChannel(self.item_knn, naming=self.naming, half_life=self.half_life, prior=self.prior),
+            "item_knn": self._item_knn,
             "attributes": self._attributes,
             "neighbors": self._neighbors,
             "pagerank": self._pagerank,
@@ -144,6 +145,11 @@ class Ingredients:
         if self.embeddings is None or self.item_index is None:
             return None
         return VectorChannel(self.item_index, self.embeddings, naming=self.naming)
+
+    def _item_knn(self) -> Channel | None:
+        if self.item_knn is None:
+            return None
+        return ItemKnnChannel(self.item_knn, naming=self.naming, half_life=self.half_life, prior=self.prior)
 
     def _attention(self) -> Channel | None:
         if self.attention is None or self.embeddings is None or self.item_index is None:
@@ -187,12 +193,12 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
     """Write every array into a build; what is derived quickly is not stored."""
     ingredients.snapshot.save(writer.folder / "snapshot")
     writer.array("popularity", ingredients.popularity)
-    writer.matrix("item_knn", ingredients.item_knn)
+    for name, matrix in (("item_knn", ingredients.item_knn), ("attributes", ingredients.attributes)):
+        if matrix is not None:
+            writer.matrix(name, matrix)
     ingredients.behaviour.save(writer)
     if ingredients.prior is not None:
         writer.array("prior", ingredients.prior)
-    if ingredients.attributes is not None:
-        writer.matrix("attributes", ingredients.attributes)
     if ingredients.texts is not None and ingredients.text_index is not None:
         writer.array("texts", ingredients.texts)
         ingredients.text_index.save(writer.path("text.index"))
@@ -200,14 +206,9 @@ def save(ingredients: Ingredients, writer: ArtifactWriter) -> None:
         for name in ("users", "items", "item_inputs"):
             writer.array(f"embeddings.{name}", getattr(ingredients.embeddings, name))
         ingredients.item_index.save(writer.path("items.index"))
-    if ingredients.item_graph is not None:
-        ingredients.item_graph.save(writer)
-    if ingredients.content is not None:
-        ingredients.content.save(writer)
-    if ingredients.attention is not None:
-        ingredients.attention.save(writer)
-    if ingredients.audience is not None:
-        ingredients.audience.save(writer)
+    for part in (ingredients.item_graph, ingredients.content, ingredients.attention, ingredients.audience):
+        if part is not None:
+            part.save(writer)
     writer.manifest["ingredients"] = {
         "node_space": ingredients.node_space.model_dump(),
         "neighbors": ingredients.neighbors.model_dump(),
@@ -223,7 +224,7 @@ def load(artifact: Artifact) -> Ingredients:
     return Ingredients(
         snapshot=GraphSnapshot.load(artifact.path("snapshot"), verify=False),
         popularity=artifact.array("popularity"),
-        item_knn=artifact.matrix("item_knn"),
+        item_knn=artifact.matrix("item_knn") if artifact.has("item_knn.data.npy") else None,
         attributes=artifact.matrix("attributes") if artifact.has("attributes.data.npy") else None,
         texts=artifact.array("texts") if texts else None,
         embeddings=Embeddings(*(artifact.array(f"embeddings.{n}") for n in ("users", "items", "item_inputs")))

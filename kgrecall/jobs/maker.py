@@ -64,10 +64,12 @@ class Maker:
         with self.watch("channels"):
             naming = Naming(snapshot.schema.user_label, snapshot.schema.item_label)
             shared = NodeSpaceConfig(**config.attributes.model_dump(include=set(NodeSpaceConfig.model_fields)))
-            space, attributes, content = build_node_space(knowledge, shared, naming), None, None
+            space = build_node_space(knowledge, shared, naming)
+            similarity, attributes, content = None, None, None
+            if "item_knn" in self.channels:
+                similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
             if knowledge and "attributes" in self.channels:
                 attributes = build_attribute_similarity(space, config.attributes, progress=self.progress)
-            similarity = build_item_knn(events, chosen.item_knn, progress=self.progress)
             behaviour = learn_behaviour(events, knowledge, chosen, config.index, seed=self.seed)
             popularity = item_popularity(events, half_life_days=chosen.popularity_half_life)
             if "content" in self.channels:

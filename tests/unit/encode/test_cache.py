@@ -168,7 +168,7 @@ def test_threads_fill_and_read_one_cache(tmp_path: Path) -> None:
 _CHILD = """
 import sys
 from pathlib import Path
-from kgrecall.encode.cache import encode_cached, encoding_seconds
+from kgrecall.encode.cache import encode_cached
 from kgrecall.encode.hashing import HashingEncoder
 texts = [f"text number {i} " * 5 for i in range(30000)]
 encode_cached(HashingEncoder(), texts, Path(sys.argv[1]), lambda stage, done, total: print(done, flush=True), shard_texts=100)

@@ -65,7 +65,7 @@ class Priced:
         self.essential = Cost(1.0, 0.0, 0.0), Overhead(0.0, 0.0, 0.0)
 
     def cost(self, *names: str) -> Cost:
-        self._tried.append("+".join(names))
+        self._tried.extend(["+".join(names)] if names else [])
         prices = [self._prices.get(name, Cost(0.0, 0.0, 0.0)) for name in names]
         return Cost(
             1.0 + sum(price.learn for price in prices),
@@ -150,10 +150,17 @@ def test_what_needs_an_order_is_not_tried_where_events_have_none(planted: Plante
     assert not {"sequence", "attention"} & set(tried)
 
 
+def test_what_nothing_is_known_for_is_not_tried(planted: Planted) -> None:
+    config = BuildConfig.auto(600, channels=(*CHANNELS, "item_graph", "text"), encoder=None)
+    found, tried = plan(planted(tells=False), config)
+    assert tried == ["neighbors"]
+    assert set(found.config.channels) == {"item_knn", "neighbors", "popularity"}
+
+
 def test_attention_is_tried_beside_the_usual_channels(shop_snapshot: GraphSnapshot) -> None:
     config = BuildConfig.auto(600, encoder=None)
     found, tried = plan(shop_snapshot, config)
-    assert set(found.config.channels) == {*BuildConfig().channels, "attention"}
+    assert set(found.config.channels) == {*BuildConfig().channels, "attention"} - {"text"}  # there are none
     assert tried[-1] == "vector+attention"
     without = plan(shop_snapshot, config, {"vector": Cost(1e4, 0.0, 0.0)})[0]
     assert not {"vector", "attention"} & set(without.config.channels)

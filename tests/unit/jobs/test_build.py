@@ -239,3 +239,13 @@ def test_a_wrong_setting_is_named_with_its_place(tmp_path: Path, text: str, word
 def test_a_missing_settings_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="readable TOML"):
         BuildConfig.load(tmp_path / "none.toml")
+
+
+def test_what_no_channel_needs_is_neither_made_nor_kept(shop_snapshot: GraphSnapshot, tmp_path: Path) -> None:
+    config = BuildConfig(encoder=None, channels=("user_knn", "popularity"))
+    build_snapshot(shop_snapshot, config, out=tmp_path / "built")
+    files = Artifact(tmp_path / "built").manifest["files"]
+    assert not [name for name in files if name.startswith(("item_knn", "attributes", "embeddings"))]
+    engine = load_engine(tmp_path / "built")
+    assert engine.channel_names == ("user_knn", "popularity")
+    assert len(engine.recall(Query(history=[], k=5)).item_ids) == 5

@@ -80,6 +80,7 @@ def test_a_probe_measures_what_a_build_does(planted: Planted, maker: Maker) -> N
     cost, overhead = probe.essential
     assert min(cost.learn, cost.ask, overhead.weights, overhead.writing) > 0
     assert cost.epoch == 0
+    assert probe.cost().learn > 0
     trained = probe.cost("vector")
     assert trained.epoch > 0
     assert trained.beside(cost).learn == pytest.approx(trained.learn - cost.learn)
