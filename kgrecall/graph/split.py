@@ -26,28 +26,29 @@ def split_by_time(interactions: Interactions, *, valid: float = 0.1, test: float
     """One cut in time for all users: the model is asked about a future that nobody's training events reach into.
 
     The cuts stand at the quantiles of all event times. Events of the same time stay together, in the later part, so that valid
-    and test may be somewhat larger than asked for. Events without a time belong to train.
+    and test may be somewhat larger than asked for; those of the earliest time always stay in train, as a default date that many
+    events share, so that they may be smaller. Events without a time belong to train.
 
     Args:
         valid, test: shares of the events, together below 1.
 
     Raises:
-        ConfigError: the shares are impossible, the events have no times, or too few different ones to leave any for train.
+        ConfigError: the shares are impossible, the events have no times, or all have the same.
     """
     _check_shares(interactions, valid, test)
     time = _times(interactions)
     ordered = np.sort(time[time != MISSING_TIME])
     n = len(ordered)
     num_test, num_valid = round(test * n), round(valid * n)
-    in_test = time >= _cut(ordered, n - num_test)
-    in_valid = (time >= _cut(ordered, n - num_test - num_valid)) & ~in_test
-    if (in_test | in_valid).all():
+    if num_test + num_valid > 0 and ordered[0] == ordered[-1]:
         raise ConfigError(
             "interactions.time",
             expected="different times, so that some events come before the others",
-            got=Shown(f"{len(np.unique(ordered))} different time(s) in {n} events"),
+            got=Shown(f"1 different time in {n} events"),
             remedy="Use split_random, or split_last.",
         )
+    in_test = time >= _cut(ordered, n - num_test)
+    in_valid = (time >= _cut(ordered, n - num_test - num_valid)) & ~in_test
     return _parts(interactions, in_valid, in_test)
 
 
@@ -134,8 +135,10 @@ def _pairs(events: Interactions) -> IntArray:
 
 
 def _cut(ordered: IntArray, first: int) -> int | float:
-    """The time from which on events are cut off; infinity when none are."""
-    return int(ordered[first]) if first < len(ordered) else np.inf
+    """The time from which on events are cut off, later than the earliest; infinity when none are."""
+    if first >= len(ordered):
+        return np.inf
+    return int(ordered[max(first, np.searchsorted(ordered, ordered[0], side="right"))])
 
 
 def _last_of_users(

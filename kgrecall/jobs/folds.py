@@ -10,6 +10,7 @@ import numpy as np
 
 from kgrecall.errors import ShapeError, Shown
 from kgrecall.evaluate.evaluator import evaluate
+from kgrecall.graph.adjacency import MISSING_TIME
 from kgrecall.graph.split import Split, joined, new_pairs, split_by_time, split_by_user, split_random
 from kgrecall.kernels import tier
 from kgrecall.recall.base import Channel
@@ -126,7 +127,10 @@ class Fold:
 
 def timed(events: Interactions) -> bool:
     """Whether the events can be cut in time."""
-    return events.time is not None and len(events) > 0 and bool(events.time.min() != events.time.max())
+    if events.time is None:
+        return False
+    known = events.time[events.time != MISSING_TIME]
+    return len(known) > 0 and bool(known.min() != known.max())
 
 
 def cut_fold(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from numpy.typing import NDArray
+
 from kgrecall.errors import ConfigError
+from kgrecall.graph.adjacency import MISSING_TIME
 from kgrecall.kernels.tier import compiled
 from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
-from kgrecall.types import BoolArray, FloatArray, Interactions, PosArray
+from kgrecall.types import BoolArray, FloatArray, IntArray, Interactions, PosArray
 
 MS_PER_DAY = 86_400_000
 POPULAR = "POPULAR"
@@ -16,6 +19,7 @@ POPULAR = "POPULAR"
 
 def item_popularity(interactions: Interactions, *, half_life_days: float | None = None) -> FloatArray:
     """Events per item, float32 (num_items,), each counting ``0.5 ** (age / half_life_days)``; age is taken from the last event.
+    An event without a time is as old as the oldest that has one.
 
     Raises:
         ConfigError: a half-life that is not positive, or events without time.
@@ -31,8 +35,18 @@ def item_popularity(interactions: Interactions, *, half_life_days: float | None 
         )
     if not len(interactions):
         return np.zeros(interactions.num_items, np.float32)
-    age = (interactions.time.max() - interactions.time) / (half_life_days * MS_PER_DAY)
+    age = _ages(interactions.time) / (half_life_days * MS_PER_DAY)
     return np.bincount(interactions.item_pos, weights=0.5**age, minlength=interactions.num_items).astype(np.float32)
+
+
+def _ages(time: IntArray) -> NDArray[np.float64]:
+    """Milliseconds before the last known time, float64 (n,); 0 for all where no time is known."""
+    known = time != MISSING_TIME
+    if not known.any():
+        return np.zeros(len(time))
+    oldest, last = time[known].min(), time[known].max()
+    ages: NDArray[np.float64] = np.float64(last) - np.where(known, time, oldest)
+    return ages
 
 
 def item_trend(

@@ -49,16 +49,18 @@ def test_split_by_time_partitions_at_two_moments(rows: list[tuple[int, int, int]
     try:
         split = split_by_time(whole, valid=share[0], test=share[1])
     except ConfigError:
-        first = len(known) - round(share[1] * len(known)) - round(share[0] * len(known))
-        assert len(known) == len(rows), "events without a time are always left for train"
-        assert known[first] == known[0]
+        assert len(set(known)) == 1
+        assert round(share[1] * len(known)) + round(share[0] * len(known)) > 0
         return
     assert_partition(whole, split)
     assert max(times(split.train), default=-np.inf) < min(times(split.valid), default=np.inf)
     assert max(times(split.train), default=-np.inf) < min(times(split.test), default=np.inf)
     assert max(times(split.valid), default=-np.inf) < min(times(split.test), default=np.inf)
-    assert len(split.test) >= round(share[1] * len(known))
-    assert len(split.valid) + len(split.test) >= round(share[0] * len(known)) + round(share[1] * len(known))
+    later = [t for t in known if t > known[0]]
+    assert len(split.test) >= min(round(share[1] * len(known)), len(later))
+    held_out = round(share[0] * len(known)) + round(share[1] * len(known))
+    assert len(split.valid) + len(split.test) >= min(held_out, len(later))
+    assert times(split.train).count(known[0]) == known.count(known[0]) if known else not times(split.valid)
 
 
 def test_split_by_time_known_answer() -> None:
@@ -74,8 +76,15 @@ def test_ties_go_to_the_later_part_whole() -> None:
     assert times(split.test) == [5, 5, 5, 9]
 
 
+def test_a_date_that_most_events_share_as_a_default_stays_in_train() -> None:
+    split = split_by_time(interactions([(0, i % 7, t) for i, t in enumerate([0] * 18 + [3, 5])]), valid=0.1, test=0.2)
+    assert times(split.train) == [0] * 18
+    assert times(split.test) == [3, 5]
+    assert not len(split.valid)
+
+
 def test_one_moment_cannot_be_cut() -> None:
-    with pytest.raises(ConfigError, match=r"1 different time\(s\) in 3 events"):
+    with pytest.raises(ConfigError, match=r"1 different time in 3 events"):
         split_by_time(interactions([(0, 0, 4), (0, 1, 4), (1, 0, 4)]), test=0.4)
 
 

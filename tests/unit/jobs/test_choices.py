@@ -150,6 +150,17 @@ def test_the_crowd_is_no_larger_than_twelve_thousand(monkeypatch: pytest.MonkeyP
     assert (len(fold.users), len(np.unique(fold.crowd.user_pos))) == (10, 20)
 
 
+def test_a_default_date_of_most_events_can_be_built_on() -> None:
+    events = drifting()
+    assert events.time is not None
+    rng = np.random.default_rng(0)
+    events.time[rng.random(len(events)) < 0.95] = events.time.min()
+    folds = Validation.carve(events, 0.1, seed=0).folds
+    assert folds
+    assert folds[0].train.time is not None
+    assert set(folds[0].train.time.tolist()) == {events.time.min()}
+
+
 def test_events_without_times_are_drawn_at_random() -> None:
     events = drifting()
     timeless = Interactions(events.user_pos, events.item_pos, events.weight, None, 40, 30)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kgrecall.errors import ConfigError
+from kgrecall.graph.adjacency import MISSING_TIME
 from kgrecall.recall.base import QueryBatch
 from kgrecall.recall.channels.popularity import (
     MS_PER_DAY,
@@ -47,6 +48,16 @@ def test_trend_compares_the_present_with_the_past() -> None:
     np.testing.assert_allclose(trend[1], ((0.75 + 0.5 * ratio) / (2 + 0.5) / ratio) ** 2, rtol=1e-6)
     assert trend[2:].tolist() == [1, 1]  # nothing is known of them
     assert item_trend(events([], []), half_life_days=5).tolist() == [1, 1, 1, 1]
+
+
+def test_an_event_without_a_time_is_as_old_as_the_oldest() -> None:
+    some = events([0, 1, 2, 2], [10, 5, 0, 0])
+    assert some.time is not None
+    some.time[3] = MISSING_TIME
+    np.testing.assert_allclose(item_popularity(some, half_life_days=5), [1, 0.5, 0.5, 0])
+    assert np.isfinite(item_trend(some, half_life_days=5)).all()
+    some.time[:] = MISSING_TIME
+    assert item_popularity(some, half_life_days=5).tolist() == [1, 1, 2, 0]
 
 
 @pytest.mark.parametrize(("half_life", "days"), [(0, [1]), (-3, [1]), (5, None)])
