@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,8 @@ from kgrecall.types import IntArray, PosArray
 class NumberColumn:
     """``values`` float64 (num_items,), NaN where nothing is known; booleans are 0 and 1, times milliseconds.
 
+    Integers beyond 2^53 are the nearest number: what must be told apart to the last digit belongs into a string.
+
     ``kind`` says how a literal is read: ``number``, ``boolean`` or ``time``.
     """
 
@@ -34,14 +36,20 @@ class NumberColumn:
 class ValueColumn:
     """What each item has of a finite set of values: CSR rows by value.
 
-    ``codes`` finds a value's row: a string property's value, or a node's id or title. Shapes: ``indptr`` int64
-    (num_values + 1,), ``items`` int32 (n,), the items that have the value.
+    ``codes`` finds a value's row: a string property's value, or a node's id or title; ``namesakes`` the rows beside it of a
+    title that several nodes have, or of an id that nodes of several labels have. An id hides equal titles of other nodes.
+    Shapes: ``indptr`` int64 (num_values + 1,), ``items`` int32 (n,), the items that have the value, each once.
     """
 
     codes: dict[str, int]
     indptr: IntArray
     items: PosArray
     num_items: int
+    namesakes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def rows(self, value: str) -> tuple[int, ...]:
+        """All rows of a value, none where no item has it."""
+        return (self.codes[value], *self.namesakes.get(value, ())) if value in self.codes else ()
 
     def having(self, code: int) -> PosArray:
         return self.items[self.indptr[code] : self.indptr[code + 1]]
@@ -99,11 +107,11 @@ class NodeColumns:
         kind = self._kinds[name]
         column = self._snapshot.properties[self._label].column(name).combine_chunks()
         if kind in _NUMBERS:
-            return NumberColumn(_NUMBERS[kind], pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False))
+            return NumberColumn(_NUMBERS[kind], pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
         return _by_value(column)
 
     def _relation(self, name: str) -> ValueColumn:
-        codes: dict[str, int] = {}
+        ids, titles = _Names(), _Names()
         lengths, items, first = [], [], 0
         for part in self._relations[name]:
             by_node = part.matrix.T.tocsr()
@@ -111,11 +119,25 @@ class NodeColumns:
             items.append(by_node.indices)
             nodes = range(first, first + by_node.shape[0])
             first += by_node.shape[0]
-            titles = self._snapshot.titles(part.label)
-            codes |= {title: node for title, node in zip(titles, nodes, strict=True) if title is not None}
-            codes |= dict(zip(self._snapshot.vocabularies[part.label].ids.to_pylist(), nodes, strict=True))
+            titles.add(self._snapshot.titles(part.label), nodes)
+            ids.add(self._snapshot.vocabularies[part.label].ids.to_pylist(), nodes)
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-        return ValueColumn(codes, indptr, np.concatenate(items).astype(np.int32), self.num_nodes)
+        members = np.concatenate(items).astype(np.int32)
+        others = {title: rows for title, rows in titles.others.items() if title not in ids.first}
+        return ValueColumn(titles.first | ids.first, indptr, members, self.num_nodes, others | ids.others)
+
+
+class _Names:
+    """The first row of each name, and the others of those that have several."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, int] = {}
+        self.others: dict[str, tuple[int, ...]] = {}
+
+    def add(self, names: Iterable[str | None], rows: Iterable[int]) -> None:
+        for name, row in zip(names, rows, strict=True):
+            if name is not None and self.first.setdefault(name, row) != row:
+                self.others[name] = (*self.others.get(name, ()), row)
 
 
 class ItemColumns(NodeColumns):
@@ -148,6 +170,7 @@ def _by_value(column: pa.Array) -> ValueColumn:
 
 
 def _value_column(values: Sequence[str], codes: NDArray[Any], items: NDArray[Any], num_items: int) -> ValueColumn:
-    order = np.argsort(codes, kind="stable")
+    """Of pairs of a value and an item, which may be there twice."""
+    codes, items = np.divmod(np.unique(codes.astype(np.int64) * num_items + items), max(1, num_items))
     indptr = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(values)))]).astype(np.int64)
-    return ValueColumn({value: i for i, value in enumerate(values)}, indptr, items[order].astype(np.int32), num_items)
+    return ValueColumn({value: i for i, value in enumerate(values)}, indptr, items.astype(np.int32), num_items)

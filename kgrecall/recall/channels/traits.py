@@ -48,7 +48,8 @@ def _named(name: str, column: ValueColumn, config: TraitsConfig) -> tuple[ValueF
     kept = np.flatnonzero(counts >= config.min_users)
     kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[: config.max_values]])
     place = {int(value): code for code, value in enumerate(kept)}
-    codes = {value: place[row] for value, row in column.codes.items() if row in place}
+    rows = {value: [row for row in column.rows(value) if row in place] for value in column.codes}
+    codes = {value: place[max(some, key=lambda row: counts[row])] for value, some in rows.items() if some}
     users = [column.having(int(value)) for value in kept]
     members = np.concatenate([np.zeros(0, np.int32), *users])
     return ValueField(name, 0, codes), members, np.repeat(np.arange(len(kept)), counts[kept])

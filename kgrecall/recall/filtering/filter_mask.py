@@ -30,7 +30,7 @@ class FilterMasks:
     def __init__(self, columns: ItemColumns) -> None:
         self.columns = columns
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Filter, tuple[BoolArray, tuple[str, ...]]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[BoolArray, tuple[str, ...]]] = OrderedDict()  # by how a filter prints: True == 1
         self._capacity = max(1, _CACHE_BYTES // max(1, columns.num_items))
 
     def mask(self, tree: Filter) -> tuple[BoolArray, tuple[str, ...]]:
@@ -39,17 +39,18 @@ class FilterMasks:
         Raises:
             ConfigError: an unknown property or relation (names the nearest), or a value that cannot be compared with it.
         """
+        key = repr(tree)
         with self._lock:
-            if tree in self._kept:
-                self._kept.move_to_end(tree)
-                return self._kept[tree]
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
             compiler = _Compiler(self.columns)
             mask = compiler.compile(tree)
             mask.flags.writeable = False
-            self._kept[tree] = mask, tuple(compiler.notes)
+            self._kept[key] = mask, tuple(compiler.notes)
             if len(self._kept) > self._capacity:
                 self._kept.popitem(last=False)
-            return self._kept[tree]
+            return self._kept[key]
 
 
 class _Compiler:
@@ -108,10 +109,10 @@ class _Compiler:
         for value in values:
             if not isinstance(value, str):
                 raise ConfigError(f"filter on {name!r}", expected="text", got=value, remedy="Put the value into quotes.")
-            code = column.codes.get(value)
-            if code is not None:
-                having[column.having(code)] = True
-            elif len(self.notes) < _MAX_NOTES:
+            rows = column.rows(value)
+            for row in rows:
+                having[column.having(row)] = True
+            if not rows and len(self.notes) < _MAX_NOTES:
                 hint = nearest(value, column.codes) if len(column.codes) <= _MAX_HINTED else ""
                 self.notes.append(f"No item has {name} {value!r}. {hint}".strip())
         return having

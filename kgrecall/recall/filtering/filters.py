@@ -240,13 +240,20 @@ def _children(part: Filter) -> tuple[Filter, ...]:
 
 
 def _check_value(name: str, value: Any) -> None:
-    if not isinstance(value, (str, bool, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
+    if not isinstance(value, str) and not (isinstance(value, (bool, int, float)) and _finite(value)):
         raise ConfigError(
             f"filter on {name!r}",
             expected="a string, a finite number or a boolean",
             got=value,
             remedy="Compare with such a value.",
         )
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 def _too_large(what: str, limit: int) -> ConfigError:

@@ -12,7 +12,7 @@ from kgrecall.errors import ConfigError
 from kgrecall.graph.columns import ItemColumns
 from kgrecall.graph.snapshot import take_snapshot
 from kgrecall.recall.filtering.filter_mask import FilterMasks
-from kgrecall.recall.filtering.filters import And, Compare, Filter, IsNull, Not, OneOf, Or, parse_filter
+from kgrecall.recall.filtering.filters import And, Compare, Field, Filter, IsNull, Not, OneOf, Or, parse_filter
 from kgrecall.schema import GraphSchema
 from kgrecall.store import open_store
 
@@ -136,7 +136,7 @@ def test_a_value_that_no_item_has_is_told() -> None:
 def test_masks_are_kept_and_cannot_be_changed() -> None:
     masks = FilterMasks(COLUMNS)
     mask, _ = masks.mask(parse_filter("price < 20"))
-    assert masks.mask(parse_filter({"price": {"<": 20}}))[0] is mask
+    assert masks.mask(parse_filter({"price": {"<": 20.0}}))[0] is mask
     with pytest.raises(ValueError, match="read-only"):
         mask[0] = False
 
@@ -198,3 +198,12 @@ def holds(tree: Filter, shoe: dict[str, Any]) -> bool:
 def test_any_tree_means_what_it_means_item_by_item(tree: Filter) -> None:
     mask, _ = FilterMasks(COLUMNS).mask(parse_filter(tree))
     assert mask.tolist() == [holds(tree, shoe) for shoe in SHOES]
+
+
+def test_one_is_not_true_whatever_was_asked_before() -> None:
+    masks = FilterMasks(COLUMNS)
+    assert masks.mask(Compare("in_stock", "==", True))[0][0]
+    with pytest.raises(ConfigError, match="true or false"):
+        masks.mask(Compare("in_stock", "==", 1))
+    with pytest.raises(ConfigError, match="finite number"):
+        parse_filter(Field("size") < 10**400)
