@@ -6,12 +6,13 @@ of the format, and size and sha256 of every other file; whoever opens the folder
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from kgrecall.errors import ConfigError, CorruptArtifact, Shown, StaleArtifact
 from kgrecall.threads import in_order
 
 MANIFEST = "manifest.json"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""Errors that name no file when a write fails."""
 
 
 @contextmanager
@@ -38,21 +41,33 @@ def new_folder(folder: Path) -> Iterator[Path]:
         )
     beside = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.partial"
     try:
-        beside.mkdir(parents=True)
-        yield beside
-        for path in (*beside.rglob("*"), beside):
-            flush(path)
-        beside.rename(folder)
-        flush(folder.parent)
+        with _writing(folder, lambda _: True):
+            beside.mkdir(parents=True)
+        with _writing(folder, lambda error: error.errno in _FULL or str(error.filename).startswith(str(beside))):
+            yield beside
+        with _writing(folder, lambda _: True):
+            for path in (*beside.rglob("*"), beside):
+                flush(path)
+            beside.rename(folder)
+            flush(folder.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def _writing(folder: Path, failed: Callable[[OSError], bool]) -> Iterator[None]:
+    """Tell what to do where writing ``failed``; other errors of the system, as of what is read meanwhile, pass through."""
+    try:
+        yield
     except OSError as error:
+        if not failed(error):
+            raise
         raise ConfigError(
             "folder",
             expected="a folder that can be written",
             got=str(folder),
             remedy=f"{error.strerror or error}. Free some space, or choose another folder.",
         ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def seal(folder: Path, kind: str, version: int, facts: Mapping[str, Any]) -> None:

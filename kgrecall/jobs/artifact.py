@@ -32,7 +32,6 @@ from kgrecall.sealed import MANIFEST, flush, new_folder, read_manifest, seal
 FORMAT = "kgrecall artifact"
 FORMAT_VERSION = 3
 _LIBRARIES = ("kgrecall", "numpy", "scipy", "torch", "torch-geometric", "transformers", "faiss-cpu", "pyarrow")
-_KEPT_BUILDS = 2
 
 
 class ArtifactWriter:
@@ -52,15 +51,19 @@ class ArtifactWriter:
         if self.out.exists() and not self.out.is_dir():
             raise ConfigError("out", expected="a folder", got=str(self.out), remedy="Name a folder for the built model.")
         self.folder = self._stack.enter_context(new_folder(self.out / self.name))
+        self._stack.push(self._seal)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            seal(self.folder, FORMAT, FORMAT_VERSION, self._facts())
         self._stack.__exit__(kind, error, trace)
         if kind is None:
+            before = _current(self.out)
             _point(self.out, self.name)
-            _drop_old(self.out)
+            _drop_old(self.out, before)
+
+    def _seal(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            seal(self.folder, FORMAT, FORMAT_VERSION, self._facts())
 
     def path(self, name: str) -> Path:
         """Where to write a file of the engine's own; parents are created."""
@@ -186,8 +189,14 @@ def _point(out: Path, name: str) -> None:
     flush(out)
 
 
-def _drop_old(out: Path) -> None:
+def _current(out: Path) -> str | None:
+    pointer = out / "current"
+    return pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+
+
+def _drop_old(out: Path, before: str | None) -> None:
+    """Remove all older builds but the one that was served ``before``, to which one may want to return."""
     current = current_build(out).name
-    old = [name for name in builds(out) if name < current]
-    for name in old[: -(_KEPT_BUILDS - 1) or None]:
-        shutil.rmtree(out / name, ignore_errors=True)
+    for name in builds(out):
+        if name < current and name != before:
+            shutil.rmtree(out / name, ignore_errors=True)

@@ -147,7 +147,9 @@ def _job(build: Artifact, fields: Mapping[str, Any], ids: Sequence[str], shard_u
 
 
 def _as_json(value: object) -> object:
-    """A plan as its settings, anything else (a filter in Python) as it prints."""
+    """A plan as its settings, a set in order, anything else (a filter in Python) as it prints."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
     return value.model_dump(exclude_defaults=True) if isinstance(value, Settings) else repr(value)
 
 
@@ -161,7 +163,7 @@ def _claim(folder: Path, job: dict[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            if any(not other.name.startswith(".") for other in folder.iterdir()):
+            if any(not other.name.startswith(".") and other.name != _JOB for other in folder.iterdir()):
                 raise ConfigError("out", expected="an empty folder", got=str(folder), remedy="Choose another folder.")
             _replace(path, lambda partial: partial.write_text(json.dumps(job, indent=1), encoding="utf-8"))
         stored = json.loads(path.read_text(encoding="utf-8"))

@@ -128,7 +128,7 @@ class Panel:
         if led.any():
             text = names.index(TEXT_CHANNEL)
             own = Hits(lists.positions[text], lists.scores[text])
-            parts[text][led] = self._text_parts(names, own)[led]
+            parts[text][led] = np.float32(given[text]) * self._text_parts(names, own)[led]
         if rescored and self._combiner is not None:
             around = Surroundings.now(self._popularity, batch.history_indptr, batch.user_pos < 0)
             fused = self._combiner.rescore(fuse(lists, parts, max(k, self._cut(batch, hits))), around, next_choice, k)

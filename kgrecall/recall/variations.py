@@ -23,6 +23,8 @@ def repeated(query: QueryBatch, times: int) -> QueryBatch:
         exclude_indptr=np.arange(times + 1, dtype=np.int64) * m,
         exclude_pos=np.tile(query.exclude_pos, times),
         text=None if query.text is None else np.repeat(query.text, times, axis=0),
+        words=None if query.words is None else query.words * times,
+        alike=None if query.alike is None else np.repeat(query.alike, times),
         friends=_repeated(query.friends, times),
         traits=_repeated(query.traits, times),
         moment=_repeated(query.moment, times),
@@ -77,6 +79,7 @@ def scores_of_parts(
         exclude_pos=np.tile(seen, len(parts)),
         mask=only,
         text=None if asked.text is None else asked.text * with_text[:, None],
+        words=None if asked.words is None else tuple(t * bool(w) for t, w in zip(asked.words, with_text, strict=True)),
     )
     hits = channel.recall(asked, 1)
     return np.where(hits.positions[:, 0] == item_pos, hits.scores[:, 0], 0).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from scipy import sparse
 
 from kgrecall.errors import ConfigError, CorruptArtifact, NotBuilt, StaleArtifact
+from kgrecall.jobs import artifact as artifact_module
 from kgrecall.jobs.artifact import Artifact, ArtifactWriter, builds, current_build, rollback
 
 
@@ -44,6 +46,32 @@ def test_a_reader_sees_the_new_build_and_can_go_back(tmp_path: Path) -> None:
 def test_only_the_newest_builds_are_kept(tmp_path: Path) -> None:
     names = [write(tmp_path, float(i)) for i in range(4)]
     assert builds(tmp_path) == names[-2:]
+
+
+def test_the_build_that_was_gone_back_to_is_kept_and_not_the_one_that_was_left(tmp_path: Path) -> None:
+    good, _ = write(tmp_path, 0.0), write(tmp_path, 1.0)
+    rollback(tmp_path)
+    newest = write(tmp_path, 2.0)
+    assert builds(tmp_path) == [good, newest]
+    assert rollback(tmp_path) == good
+
+
+def test_a_full_disk_at_the_end_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artifact_module, "seal", full)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_read_meanwhile_is_not_taken_for_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), ArtifactWriter(tmp_path):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    with pytest.raises(FileNotFoundError), ArtifactWriter(tmp_path):
+        Path(tmp_path, "weights.bin").read_bytes()
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_error_leaves_the_old_build_and_nothing_else(tmp_path: Path) -> None:

@@ -56,6 +56,13 @@ def test_a_job_goes_on_where_it_was(shop_build: BuildReport, tmp_path: Path) -> 
     assert _bytes(again) == _bytes(whole)
 
 
+def test_items_to_leave_out_may_come_as_a_set(shop_build: BuildReport, tmp_path: Path) -> None:
+    items = [f"i{number:03}" for number in range(1, 9)]
+    for query in ({"exclude": set(items)}, {"exclude": frozenset(reversed(items))}):
+        recall_all(shop_build.out, out=tmp_path, query={"k": 3, **query}, config=SMALL)
+    assert json.loads((tmp_path / "_job.json").read_text())["query"]["exclude"] == items
+
+
 def test_workers_share_a_job(shop_build: BuildReport, tmp_path: Path) -> None:
     recall_all(shop_build.out, out=tmp_path / "one", config=SMALL)
     for worker in range(3):
