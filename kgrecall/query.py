@@ -15,6 +15,10 @@ from kgrecall.errors import ConfigError, Shown, nearest
 Moment = int | str | datetime
 """A time: int64 milliseconds since 1970 UTC, ISO 8601, or a datetime; UTC where no zone is given."""
 _COLLECTIONS = ("history", "history_weights", "history_times", "friends", "exclude", "allow", "channels")
+_STRINGS = ("user_id", "item_id", "text", "taste")
+_LEAST_WEIGHT = 1e-30
+"""Sums of weights must fit into float32."""
+_LAST_MS = np.iinfo(np.int64).max
 _STARTS = ("user_id", "history", "text", "taste", "item_id", "attributes", "friends", "context")
 
 
@@ -111,6 +115,16 @@ class Query:
                     got=getattr(self, name),
                     remedy="Put the single value into a list.",
                 )
+        for name in _STRINGS:
+            if not isinstance(getattr(self, name), (str, type(None))):
+                raise ConfigError(f"Query.{name}", expected="a string", got=getattr(self, name), remedy="Put it into quotes.")
+        if not isinstance(self.exclude_seen, (bool, Seen)):
+            raise ConfigError(
+                "Query.exclude_seen",
+                expected="True, False, or what Seen(...) says",
+                got=self.exclude_seen,
+                remedy="For example Seen(days=30).",
+            )
         for name in ("attributes", "context"):
             self._check_mapping(name)
         self._check_weights()
@@ -150,10 +164,10 @@ class Query:
             return
         got = len(self.history_weights)
         expected = len(self.history or ())
-        if got != expected or not all(np.isfinite(w) and w > 0 for w in self.history_weights):
+        if got != expected or not all(_is_number(w) and _LEAST_WEIGHT <= w <= 1 / _LEAST_WEIGHT for w in self.history_weights):
             raise ConfigError(
                 "Query.history_weights",
-                expected=f"{expected} positive numbers, one per history item",
+                expected=f"{expected} positive numbers (1e-30 to 1e30), one per history item",
                 got=list(self.history_weights),
                 remedy="Leave it out to weigh all history items alike.",
             )
@@ -167,6 +181,10 @@ class Query:
                 got=len(times),
                 remedy="Leave it out when the history stands oldest first.",
             )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _known(kind: type[Query] | type[Seen], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +201,7 @@ def milliseconds(value: object, what: str) -> int:
     Raises:
         ConfigError: it is no time; names ``what``.
     """
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and abs(int(value)) <= _LAST_MS:
         return int(value)
     try:
         time = datetime.fromisoformat(value) if isinstance(value, str) else value

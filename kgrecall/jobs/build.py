@@ -85,7 +85,7 @@ def build_snapshot(
             fusion are chosen on them first. The engine does not know them.
 
     Raises:
-        ConfigError: impossible settings, no such vectors, no interactions, or ``out`` cannot be written.
+        ConfigError: impossible settings, a negative seed, no such vectors, no interactions, or ``out`` cannot be written.
         BudgetExceeded: ``ease`` was asked for by name, and the catalogue is too large for its memory.
         ShapeError: ``valid`` is of other users or items.
     """
@@ -117,6 +117,8 @@ class _Build:
         self.progress, self.budget = progress, budget
         self.watch = Stopwatch()
         self.events = snapshot.interactions()
+        if seed < 0:
+            raise ConfigError("seed", expected="an integer of 0 or more", got=seed, remedy="Any will do, for example 0.")
         if not len(self.events):
             raise ConfigError(
                 "interactions",

@@ -33,7 +33,7 @@ def load_engine(
         channels: only these; None for all that were built.
         store: a Neo4j store, for channels that search inside it: ``neo4j_vector``, ``neo4j_fulltext`` (both after
             :func:`kgrecall.jobs.database.publish`) and ``neo4j_walk``, where ``channels`` names them.
-        hidden: ids of items that nobody is ever shown.
+        hidden: ids of items that nobody is ever shown; a list or a set.
         verify: compare every file with its checksum (0.3 s per GB).
 
     Raises:
@@ -44,7 +44,9 @@ def load_engine(
     """
     artifact = Artifact(folder, verify=verify)
     built: list[str] = artifact.manifest["channels"]
-    chosen = list(channels or built)
+    if channels is not None and (isinstance(channels, str) or not channels):
+        raise ConfigError("channels", expected="a list of names, or None for all", got=channels, remedy="Name at least one.")
+    chosen = list(built if channels is None else channels)
     outside = [name for name in chosen if name not in built] if store else []
     for name in chosen:
         if name not in built and name not in outside:
@@ -58,7 +60,7 @@ def load_engine(
         more = [database_channel(name, ingredients, store) for name in outside]
         lent = {name: fusion.weight(STAND_INS[name]) for name in outside}
         fusion = fusion.model_copy(update={"weights": {**fusion.weights, **lent}})
-    names = [name for name in chosen if name not in outside]
+    names = [name for name in built if name in chosen]  # in the order that fusion was learned in
     return assemble(ingredients, names, fusion, encoder=artifact.manifest["encoder"], hidden=hidden, config=engine, more=more)
 
 

@@ -158,6 +158,8 @@ class DelimitedSource:
         if self.mapping.header:
             headers = _all_equal(columns, [name.encode() for name in names])
             if headers.any():
+                headers &= _all_equal(self._parse_all(block), [name.encode() for name in self.columns])
+            if headers.any():
                 found = np.flatnonzero(headers)
                 yield BadRows(rows[found], Reason.REPEATED_HEADER, [", ".join(names)] * len(found))
                 odd |= headers

@@ -38,6 +38,11 @@ def test_what_is_no_time(moment: object) -> None:
         ({"user_id": "a", "k": True}, "an integer >= 1"),
         ({"friends": "ann"}, "Put the single value into a list"),
         ({"history": ["a"], "history_weights": [0.0]}, "1 positive numbers"),
+        ({"history": ["a"], "history_weights": [1e-50]}, "1 positive numbers"),  # nothing is left of it in float32
+        ({"history": ["a"], "history_weights": ["much"]}, "1 positive numbers"),
+        ({"history": ["a"], "history_times": [10**19]}, "a time"),
+        ({"text": 5}, "Query.text: expected a string"),
+        ({"user_id": "a", "exclude_seen": "false"}, "True, False"),
         ({"history": ["a"], "history_times": []}, "1 times"),
         ({"history": ["a"], "history_times": ["soon"]}, "a time"),
         ({"attributes": ["age"]}, "a mapping from names"),

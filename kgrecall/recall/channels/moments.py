@@ -127,16 +127,19 @@ def _clock(time: IntArray) -> list[_Field]:
     ]
 
 
-def _values(edges: Adjacency, context: tuple[str, ...], name: str) -> NDArray[Any]:
-    """The value of one context property of each edge, "" where it is not known."""
+def _values(edges: Adjacency, context: tuple[str, ...], name: str) -> tuple[list[str], PosArray]:
+    """The different values of one context property, "" where it is not known, and which each edge has."""
     if edges.context is None or name not in context or not edges.contexts:
-        return np.full(edges.num_edges, "", object)
+        return [""], np.zeros(edges.num_edges, np.int32)
     place = context.index(name)
-    return np.array([values[place] for values in edges.contexts], object)[edges.context]
+    return [str(values[place]) for values in edges.contexts], edges.context
 
 
-def _named(name: str, parts: Sequence[NDArray[Any]]) -> _Field:
-    values, codes, counts = np.unique(np.concatenate(parts).astype(str), return_inverse=True, return_counts=True)
+def _named(name: str, parts: Sequence[tuple[list[str], PosArray]]) -> _Field:
+    values, which = np.unique(np.array([value for some, _ in parts for value in some], object), return_inverse=True)
+    first = np.cumsum([0, *(len(some) for some, _ in parts)])
+    codes = np.concatenate([which[start:][own] for start, (_, own) in zip(first[:-1], parts, strict=True)])
+    counts = np.bincount(codes, minlength=len(values))
     kept = np.flatnonzero((values != "") & (counts >= MIN_EVENTS))
     kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[:MAX_VALUES]])
     place = np.full(len(values), -1)

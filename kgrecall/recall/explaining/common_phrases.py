@@ -27,9 +27,11 @@ def common_phrases(first: str, second: str, limit: int = 2) -> list[str]:
     for n in range(min(_LONGEST, len(words)), 0, -1):
         for start in range(len(words) - n + 1):
             run = tuple(token.lower() for token in words[start : start + n])
+            if len(found) == limit:
+                break
             if run in known and _tells(run) and not any(_holds(longer, run) for longer in found):
                 found.append(run)
-    return [_joined(run) for run in found[:limit]]
+    return [_joined(run) for run in found]
 
 
 def _tokens(text: str) -> list[str]:

@@ -88,8 +88,9 @@ class Explainer:
             shares = owed.scaled(part)
             for item_id, value in zip(ids, shares.items.tolist(), strict=True):
                 row[item_id] += value
-            every = {**row, TEXT: shares.text, REST: shares.rest}
-            table[name] = {source: value for source, value in every.items() if abs(value) > _ROUNDING * abs(part)}
+            for source, value in ((TEXT, shares.text), (REST, shares.rest)):  # an item may be called so, too
+                row[source] = row.get(source, 0.0) + value
+            table[name] = {source: value for source, value in row.items() if abs(value) > _ROUNDING * abs(part)}
             exact += [name] if owed.exact else []
         return Attribution(self._items.ids_at([question.item_pos])[0], sum(added.values()), table, tuple(exact))
 

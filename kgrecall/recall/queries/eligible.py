@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from kgrecall.errors import Shown, Unsupported
+from kgrecall.errors import ConfigError, Shown, Unsupported
 from kgrecall.graph.vocabulary import Vocabulary
 from kgrecall.recall.filtering.filter_mask import FilterMasks
 from kgrecall.recall.filtering.filters import Filter, parse_filter
@@ -26,6 +26,8 @@ class Eligible:
     def __init__(self, items: Vocabulary, filters: FilterMasks | None, hidden: Collection[str]) -> None:
         self._items, self._filters = items, filters
         self._shown: BoolArray | None = None
+        if isinstance(hidden, str):
+            raise ConfigError("hidden", expected="a collection of ids", got=hidden, remedy="Put the single id into a list.")
         if hidden:
             self._shown = np.ones(len(items), np.bool_)
             self._shown[item_positions(items, hidden, "hidden", [])] = False

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,6 +211,24 @@ def test_an_unknown_channel_names_the_nearest(shop_build: BuildReport) -> None:
         BuildConfig(channels=("item_kn",))
     with pytest.raises(ConfigError, match="Did you mean 'neighbors'"):
         load_engine(shop_build.out, channels=("neighbours",))
+
+
+def test_channels_in_any_order_are_the_same_engine(shop_build: BuildReport) -> None:
+    engine = load_engine(shop_build.out)
+    turned = load_engine(shop_build.out, channels=tuple(reversed(engine.channel_names)))
+    assert turned.channel_names == engine.channel_names
+    assert turned.fusion == engine.fusion
+
+
+@pytest.mark.parametrize("given", [{"channels": []}, {"channels": "text"}, {"hidden": "i001"}])
+def test_a_single_name_or_an_empty_list_is_refused(shop_build: BuildReport, given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(given))):
+        load_engine(shop_build.out, **given)
+
+
+def test_a_negative_seed_is_refused(shop_snapshot: GraphSnapshot, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="0 or more"):
+        build_snapshot(shop_snapshot, out=tmp_path / "model", seed=-1)
 
 
 def test_settings_come_from_a_file(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from kgrecall.recall.explaining.common_phrases import common_phrases
@@ -24,3 +26,8 @@ def test_what_two_texts_share(first: str, second: str, expected: list[str]) -> N
 
 def test_no_more_than_asked_for() -> None:
     assert common_phrases("red shoe, blue hat", "blue hat, red shoe", limit=1) == ["red shoe"]
+
+
+def test_long_texts_are_compared_as_far_as_phrases_are_wanted() -> None:
+    words = ["".join(letters) for letters in product("bcdfgh", repeat=5)]
+    assert common_phrases(" ".join(words), " ".join(words)) == [" ".join(words[i : i + 5]) for i in (0, 1)]

@@ -24,10 +24,11 @@ from kgrecall.recall.histories import Histories
 from kgrecall.types import Embeddings, Interactions, Query
 
 NUM_USERS, NUM_ITEMS = 20, 40
+IDS = tuple(f"i{i:02}" for i in range(NUM_ITEMS))
 ADDITIVE = ("item_knn", "attributes", "neighbors", "popularity")
 
 
-def _engine(method: str) -> RecallEngine:
+def _engine(method: str, ids: tuple[str, ...] = IDS) -> RecallEngine:
     rng = np.random.default_rng(11)
     users, items = np.nonzero(rng.random((NUM_USERS, NUM_ITEMS)) < 0.2)
     events = Interactions(users, items, np.ones(len(users), np.float32), None, NUM_USERS, NUM_ITEMS)
@@ -48,7 +49,7 @@ def _engine(method: str) -> RecallEngine:
     ]
     return RecallEngine(
         Vocabulary([f"u{i:02}" for i in range(NUM_USERS)]),
-        Vocabulary([f"i{i:02}" for i in range(NUM_ITEMS)]),
+        Vocabulary(list(ids)),
         channels,
         FusionConfig(method=method),
         Histories.of(events),
@@ -193,3 +194,11 @@ def test_errors_name_the_remedy() -> None:
         engine.explain(query, "i03", language="de")
     with pytest.raises(UnknownId):
         engine.without(query, "i1", "i03")
+
+
+def test_an_item_called_text_or_rest_does_not_hide_what_the_text_and_the_rest_are_owed() -> None:
+    engine = _engine("score", ids=(*IDS[:-2], "rest", "text"))
+    query = Query(history=["text", "rest", "i05"], k=10)
+    for candidate in engine.recall(query)[:5]:
+        found = engine.attribution(query, candidate.item_id)
+        assert sum(found.sources.values()) == pytest.approx(candidate.score, rel=1e-4)

@@ -120,6 +120,12 @@ def test_dirty_rows_keep_their_numbers_and_their_text(tmp_path: Path) -> None:
     ]
 
 
+def test_a_row_whose_read_cells_are_called_like_their_columns_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "words.csv"
+    path.write_text("word,count\nfoo,1\nword,5\nword,count\n")
+    assert read(path, ("word",)) == ([(1, ("foo",)), (2, ("word",))], [(3, Reason.REPEATED_HEADER, "word")])
+
+
 @pytest.mark.parametrize("chunk", [8, 17, 64, 1000])
 def test_numbers_do_not_depend_on_how_the_file_is_cut(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
