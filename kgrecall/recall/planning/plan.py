@@ -119,9 +119,15 @@ class Plan(Settings):
     guarantees: tuple[Guarantee, ...] = ()
     diversity: Diversity = Diversity()
     pool: int = Field(default=200, ge=1)
-    """Rules and diversification see the best so many fused candidates (at least 2 k)."""
+    """Rules and diversification see the best so many fused candidates (at least 2 k); all of them where a guarantee is of a
+    channel or explores."""
     seed: int = 0
     """Of exploration."""
+
+    @property
+    def asks_who_recalled(self) -> bool:
+        """Whether a guarantee rests on what channels recalled, far down as it may stand in the fused list."""
+        return any(part.explore or part.channel is not None for part in self.guarantees)
 
     @model_validator(mode="after")
     def _distinct_names(self) -> Plan:

@@ -57,18 +57,22 @@ class Planned:
 
     def extended(self, positions: PosArray) -> Planned:
         """With items behind that no channel recalled; they score 0."""
+        return self.before(Planned(positions.astype(np.int32), np.zeros(len(positions), np.float32), {}, {}, {}))
 
-        def longer(table: dict[str, FloatArray], value: float) -> dict[str, FloatArray]:
-            more = np.full(len(positions), value, np.float32)
-            return {name: np.concatenate([values, more]) for name, values in table.items()}
+    def before(self, other: Planned) -> Planned:
+        """With the items of another list behind."""
+
+        def both(table: dict[str, FloatArray], more: dict[str, FloatArray], value: float) -> dict[str, FloatArray]:
+            ours, theirs = (np.full(len(part.positions), value, np.float32) for part in (self, other))
+            return {name: np.concatenate([table.get(name, ours), more.get(name, theirs)]) for name in {**table, **more}}
 
         return replace(
             self,
-            positions=np.concatenate([self.positions, positions]).astype(np.int32),
-            scores=np.concatenate([self.scores, np.zeros(len(positions), np.float32)]),
-            channel_scores=longer(self.channel_scores, np.nan),
-            parts=longer(self.parts, 0.0),
-            effects=longer(self.effects, 0.0),
+            positions=np.concatenate([self.positions, other.positions]),
+            scores=np.concatenate([self.scores, other.scores]),
+            channel_scores=both(self.channel_scores, other.channel_scores, np.nan),
+            parts=both(self.parts, other.parts, 0.0),
+            effects=both(self.effects, other.effects, 0.0),
         )
 
     def added(self, item_pos: int) -> dict[str, float]:
@@ -113,7 +117,7 @@ class Planner:
         """
         k = min(query.k, batch.num_items)
         pool_size = min(batch.num_items, max(plan.pool, 2 * k))
-        answer, trace = self._rounds.ask(batch, plan.rounds, names, k, pool_size)
+        answer, trace = self._rounds.ask(batch, plan.rounds, names, k, pool_size, whole=plan.asks_who_recalled)
         count = int((answer.fused.positions[0] >= 0).sum())
         table = zip(answer.names, answer.fused.channel_scores[:, 0, :count], answer.fused.parts[:, 0, :count], strict=True)
         raw, parts = {}, {}
@@ -155,16 +159,17 @@ class Planner:
             plain = np.sort(pool.positions[: len(chosen)])
             changed = len(chosen) - int(np.isin(placed.positions, plain).sum())
             trace.append(f"{DIVERSITY} {strength:g}: {changed} of {len(chosen)} candidates would not be here without it")
-        over = None
+        over: IntArray | None = None
         if plan.diversity.at_most:
-            over = pool.positions[capped.blocked & ~np.isin(np.arange(len(pool.positions)), chosen)]
+            over = np.flatnonzero(capped.blocked & ~np.isin(np.arange(len(pool.positions)), chosen))
             trace.append(f"{AT_MOST} {plan.diversity.at_most}: {len(over)} candidates passed over")
-        return self._filled(placed, k, caps, unseen[~np.isin(unseen, pool.positions)], over, trace)
+        return self._filled(pool, placed, k, caps, unseen[~np.isin(unseen, pool.positions)], over, trace)
 
     def _filled(
-        self, placed: Planned, k: int, caps: Caps, rest: PosArray, over: PosArray | None, trace: list[str]
+        self, pool: Planned, placed: Planned, k: int, caps: Caps, rest: PosArray, over: IntArray | None, trace: list[str]
     ) -> tuple[Planned, list[str]]:
-        """The list made full: by popular items within the caps, then by candidates (``over``) and popular items over them."""
+        """The list made full: by popular items within the caps, then by candidates (places ``over`` of the pool) and popular
+        items over them."""
         missing = k - len(placed.positions)
         if missing <= 0:
             return placed, trace
@@ -172,17 +177,22 @@ class Planner:
         more = _first_within(caps.over(head), head, missing)
         if len(more) < missing and over is not None:
             more = np.append(more, _first_within(caps.over(tail), tail, missing - len(more)))
-        lifted = np.zeros(0, np.int32)
+        full = placed.extended(more)
+        lifted, popular = pool.take(np.zeros(0, np.int64)), np.zeros(0, np.int32)
         if len(more) < missing and over is not None:
-            left = np.concatenate([over, rest[~np.isin(rest, more)]])
-            lifted = left[: missing - len(more)].astype(np.int32)
-            if len(lifted):
-                trace = [*trace, f"{AT_MOST} was lifted for the last {len(lifted)} places: there is nothing else to show"]
-        last = min(0.0, float(placed.scores.min(initial=0.0)))
-        full = placed.extended(np.concatenate([more, lifted]))
-        added = len(full.positions) - len(placed.positions)
-        full.scores[len(placed.positions) :] = last - np.arange(1, added + 1, dtype=np.float32)
-        return replace(full, filled=added), trace
+            lifted = pool.take(over[: missing - len(more)])
+            popular = rest[~np.isin(rest, more)][: missing - len(more) - len(lifted.positions)]
+            full = full.before(lifted).extended(popular)
+            if places := len(lifted.positions) + len(popular):
+                trace = [*trace, f"{AT_MOST} was lifted for the last {places} places: there is nothing else to show"]
+        start, last = len(placed.positions), min(0.0, float(placed.scores.min(initial=0.0)))
+        full.scores[start:] = last - np.arange(1, len(full.positions) - start + 1, dtype=np.float32)
+        if len(lifted.positions):
+            first = start + len(more)
+            moved = slice(first, first + len(lifted.positions))
+            full.effects[AT_MOST] = np.zeros(len(full.positions), np.float32)
+            full.effects[AT_MOST][moved] = full.scores[moved] - lifted.scores
+        return replace(full, filled=len(more) + len(popular)), trace
 
     def _vectors_of(self, positions: PosArray) -> FloatArray:
         """Unit rows whose products are the mean of the cosines in each space, float32 (n, dims together)."""

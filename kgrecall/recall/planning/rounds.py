@@ -27,7 +27,7 @@ class Rounds:
         self._panel, self._values = panel, values
 
     def ask(
-        self, batch: QueryBatch, rounds: tuple[Round, ...], names: tuple[str, ...], k: int, pool: int
+        self, batch: QueryBatch, rounds: tuple[Round, ...], names: tuple[str, ...], k: int, pool: int, *, whole: bool = False
     ) -> tuple[PanelAnswer, list[str]]:
         """The fused candidates of a batch of one, and what each round found, in a sentence.
 
@@ -35,6 +35,7 @@ class Rounds:
             names: the channels of the query: those of a round that names none.
             k: places of the answer, which conditions look at.
             pool: candidates kept.
+            whole: keep all that any channel found.
 
         Raises:
             ConfigError: a channel, property or relation that is not there.
@@ -47,7 +48,9 @@ class Rounds:
             _check_names(asked, (*now.min_scores, *now.at_most))
             for name, hits in zip(asked, self._panel.collect(batch, asked, k), strict=True):
                 found[name] = _limited(hits, now.min_scores.get(name), now.at_most.get(name)), now.weight
-            answer = self._fused(batch, found, pool)
+            found_by_all = sum(hits.positions.shape[1] for hits, _ in found.values())
+            kept = min(batch.num_items, max(pool, found_by_all)) if whole else pool
+            answer = self._fused(batch, found, kept)
             count = int((answer.fused.positions[0] >= 0).sum())
             why = self._reason(now.go_on, answer, k, count) if number < len(rounds) else None
             trace.append(f"round {number} ({', '.join(asked)}): {count} candidates" + (f"; goes on: {why}" if why else ""))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kgrecall.errors import ConfigError, Unsupported
 from kgrecall.graph.columns import ItemColumns
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
+from kgrecall.recall.base import Evidence, Hits, QueryBatch
 from kgrecall.recall.channels.item_knn import ItemKnnChannel, ItemKnnConfig, build_item_knn
 from kgrecall.recall.channels.popularity import PopularityChannel, item_popularity
 from kgrecall.recall.engine import EngineConfig, RecallEngine
@@ -58,12 +59,18 @@ def _snapshot() -> GraphSnapshot:
     return take_snapshot(store, schema)
 
 
-def _engine(*, vectors: bool = True) -> RecallEngine:
+def _events() -> Interactions:
     """The last six items nobody chose."""
     rng = np.random.default_rng(11)
     users, items = np.nonzero(rng.random((NUM_USERS, NUM_ITEMS - COLD)) < 0.25)
-    events = Interactions(users, items, np.ones(len(users), np.float32), None, NUM_USERS, NUM_ITEMS)
-    snapshot = _snapshot()
+    return Interactions(users, items, np.ones(len(users), np.float32), None, NUM_USERS, NUM_ITEMS)
+
+
+EVENTS = _events()
+
+
+def _engine(*, vectors: bool = True) -> RecallEngine:
+    snapshot, events = _snapshot(), EVENTS
     return RecallEngine(
         snapshot.users,
         snapshot.items,
@@ -184,6 +191,21 @@ def test_caps_hold_while_there_are_others() -> None:
     assert "at_most was lifted for the last 3 places" in longer.trace[-1]
 
 
+def test_candidates_over_a_lifted_cap_keep_what_channels_say_of_them() -> None:
+    query = Query(user_id="u1", k=30, plan={"diversity": {"at_most": {"maker": 1}}})
+    plain = {c.item_id: c.channels for c in ask({}, k=30)}
+    found = ENGINE.recall(query)
+    lifted = [place for place, c in enumerate(found) if c.score < 0 and c.channels]
+    assert len(lifted) > 10
+    for place in lifted:
+        candidate = found[place]
+        assert candidate.channels == plain[candidate.item_id]
+        assert found.effects["at_most"][place] < 0
+        assert sum(ENGINE.contributions(query, candidate.item_id).values()) == pytest.approx(candidate.score, rel=1e-4)
+    filled = sum(not c.channels for c in found)
+    assert any(f"{filled} of {len(found)} places were filled up by popularity" in note for note in found.notes) == (filled > 0)
+
+
 def test_popular_items_that_fill_a_list_keep_to_the_caps() -> None:
     plan = {"rounds": [{"channels": ["item_knn"], "at_most": {"item_knn": 2}}], "diversity": {"at_most": {"maker": 2}}}
     found = ask(plan, k=8)
@@ -211,6 +233,37 @@ def test_guarantees_keep_places(guarantee: dict[str, object], fulfils) -> None: 
     others = [c.item_id for c in found if not fulfils(c)]
     plain = [c.item_id for c in ask({}, k=NUM_ITEMS) if not fulfils(c)]
     assert others == plain[: len(others)]
+
+
+def test_a_quota_is_kept_however_far_down_its_items_stand_in_the_fused_list() -> None:
+    class Promotion:
+        name = "promotion"
+
+        def recall(self, queries: QueryBatch, k: int) -> Hits:
+            hits = Hits.empty(len(queries), k)
+            hits.positions[:, :5], hits.scores[:, :5] = np.arange(35, 40), np.linspace(1, 0.5, 5)
+            return hits
+
+        def evidence(self, query: QueryBatch, item_pos: int, limit: int) -> list[Evidence]:
+            return []
+
+    engine = RecallEngine(
+        ENGINE.users,
+        ENGINE.items,
+        [PopularityChannel(np.arange(NUM_ITEMS, 0, -1).astype(np.float32)), Promotion()],
+        FusionConfig(weights={"promotion": 0.01}),
+        Histories.of(EVENTS),
+        config=EngineConfig(depth=30),
+    )
+    quota = {"name": "promoted", "channel": "promotion", "places": 3}
+    found = engine.recall(Query(history=[], k=5, plan={"pool": 10, "guarantees": [quota]}))
+    assert [_price(c.item_id) for c in found if "promotion" in c.channels] == [35, 36, 37]
+    fresh = engine.recall(
+        Query(history=[], k=5, plan={"pool": 10, "guarantees": [{"name": "x", "explore": True, "places": 4}]})
+    )
+    drawn = {_price(c.item_id) for c in fresh if not c.channels}
+    assert len(drawn) == 4
+    assert drawn <= {30, 31, 32, 33, 34}, "popularity recalls 0 to 29, the promotion 35 to 39"
 
 
 def test_exploration_is_drawn_from_what_no_channel_recalls_and_repeats_itself() -> None:
