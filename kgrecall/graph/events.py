@@ -27,6 +27,12 @@ def merge(relations: Sequence[Adjacency], *, num_users: int, num_items: int) -> 
     return Interactions(user, item, weight, time if timed else None, num_users, num_items)
 
 
+def last_time(events: Interactions) -> int | None:
+    """When the last of some events happened, int64 ms; None where no time is known."""
+    last = MISSING_TIME if events.time is None else int(events.time.max(initial=MISSING_TIME))
+    return None if last == MISSING_TIME else last
+
+
 def locate(relations: Sequence[Adjacency], events: Interactions) -> list[BoolArray]:
     """Which edges of each relation the events are: bool (num_edges,) per relation.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from scipy.sparse import csr_array
 
+from kgrecall.graph.events import last_time
 from kgrecall.graph.snapshot import GraphSnapshot
+from kgrecall.types import Interactions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +39,34 @@ def item_knowledge(snapshot: GraphSnapshot) -> tuple[Incidence, ...]:
     Edges between items and users are not knowledge about items, whatever their role, and are left out.
     """
     return _incidences(snapshot, snapshot.schema.item_label, snapshot.schema.user_label)
+
+
+Knowledge = Callable[[Interactions], tuple[Incidence, ...]]
+"""What was known of the items at the time of the last of some events."""
+
+
+def nothing_known(_: Interactions) -> tuple[Incidence, ...]:
+    """Of any item at any time."""
+    return ()
+
+
+def knowledge_then(snapshot: GraphSnapshot) -> Knowledge:
+    """:func:`item_knowledge` of a snapshot as it may be seen in training: edges that carry a time after that of the last event
+    are left out, so that no setting is chosen by what was told only later."""
+    whole = item_knowledge(snapshot)
+    if all(edges.time is None for edges in snapshot.with_role("knowledge").values()):
+        return lambda _: whole
+    known: dict[int, tuple[Incidence, ...]] = {}
+
+    def then(events: Interactions) -> tuple[Incidence, ...]:
+        last = last_time(events)
+        if last is None:
+            return whole
+        if last not in known:
+            known[last] = item_knowledge(snapshot.cut_at(last + 1))
+        return known[last]
+
+    return then
 
 
 def user_knowledge(snapshot: GraphSnapshot) -> tuple[Incidence, ...]:

@@ -14,7 +14,7 @@ from kgrecall import sealed
 from kgrecall.errors import ConfigError, NotBuilt, SchemaError, Shown, nearest
 from kgrecall.graph import events
 from kgrecall.graph import snapshot_files as files
-from kgrecall.graph.adjacency import MISSING_TIME, Adjacency
+from kgrecall.graph.adjacency import Adjacency
 from kgrecall.graph.fingerprint import add_column, add_numbers, add_text, new_digest
 from kgrecall.graph.identity import Placement, place
 from kgrecall.graph.relations import settle
@@ -118,8 +118,8 @@ class GraphSnapshot:
         chosen = events.locate(list(known.values()), interactions)
         cut = {edge_type: edges.keep(kept) for (edge_type, edges), kept in zip(known.items(), chosen, strict=True)}
         whole = replace(self, relations={**self.relations, **cut})
-        last = MISSING_TIME if interactions.time is None else int(interactions.time.max(initial=MISSING_TIME))
-        return whole if last == MISSING_TIME else whole.cut_at(last + 1)
+        last = events.last_time(interactions)
+        return whole if last is None else whole.cut_at(last + 1)
 
     def cut_at(self, time: int) -> GraphSnapshot:
         """The graph before a time (ms): edges of any role that happened then or later are left out."""

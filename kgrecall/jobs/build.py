@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from kgrecall.encode.cache import Encoded, encode_cached, encoding_seconds
 from kgrecall.errors import ConfigError, Shown
-from kgrecall.graph.knowledge import item_knowledge
+from kgrecall.graph.knowledge import knowledge_then
 from kgrecall.graph.own_vectors import own_vectors
 from kgrecall.graph.pagerank import checked_weights
 from kgrecall.graph.snapshot import GraphSnapshot, take_snapshot
@@ -139,7 +139,7 @@ class _Build:
             maker = self._within(maker, self.budget)
         config = maker.config
         with self.watch("choose"):
-            known = item_knowledge(self.snapshot)
+            known = knowledge_then(self.snapshot)
             chosen = choose_settings(config, self.validation, self.events, maker.channels, knowledge=known, seed=self.seed)
         fusion, fitted, runs = self._fuse(maker, chosen)
         maker = replace(maker, channels=self.channels)

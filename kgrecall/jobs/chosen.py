@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kgrecall.graph.knowledge import Incidence
+from kgrecall.graph.knowledge import Incidence, Knowledge, nothing_known
 from kgrecall.index.base import ExactIndex
 from kgrecall.index.faiss_config import FaissConfig
 from kgrecall.jobs.behaviour_part import BehaviourPart
@@ -47,7 +47,7 @@ def choose_settings(
     events: Interactions,
     channels: tuple[str, ...],
     *,
-    knowledge: tuple[Incidence, ...] = (),
+    knowledge: Knowledge = nothing_known,
     seed: int,
 ) -> Chosen:
     """The best of each field of the configuration that holds several settings.
@@ -55,9 +55,10 @@ def choose_settings(
     Args:
         events: all of them; whether they can be cut in time decides what is tried.
         channels: only these are worth trying anything for.
-        knowledge: what is known of the items.
+        knowledge: what was known of the items by the last of some events.
     """
-    return _Chooser(config, validation, validation.sample, timed(events), knowledge, channels, seed).run()
+    in_time, told = timed(events), bool(knowledge(events))
+    return _Chooser(config, validation, validation.sample, in_time, knowledge, told, channels, seed).run()
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class _Chooser:
     whole: Validation
     sample: Validation
     timed: bool
-    knowledge: tuple[Incidence, ...]
+    knowledge: Knowledge
+    told: bool
+    """Whether anything is known."""
     channels: tuple[str, ...]
     seed: int
 
@@ -86,7 +89,7 @@ class _Chooser:
             user_knn=self._user_knn(trend) if "user_knn" in self.channels else None,
             sequence=self._sequence(trend) if "sequence" in self.channels and self.timed else None,
             factors=self._factors() if "factors" in self.channels else None,
-            item_graph=self._item_graph(trend) if "item_graph" in self.channels and self.knowledge else None,
+            item_graph=self._item_graph(trend) if "item_graph" in self.channels and self.told else None,
         )
 
     def _trend(self, similarity: Callable[[Interactions], Matrix]) -> TrendConfig | None:
@@ -139,7 +142,7 @@ class _Chooser:
 
     def _item_graph(self, trend: TrendConfig | None) -> ItemGraphConfig:
         def channel(events: Interactions, setting: ItemGraphConfig) -> ItemKnnChannel:
-            return ItemKnnChannel(build_item_graph(events, self.knowledge, setting)[0], prior=prior(events, trend))
+            return ItemKnnChannel(build_item_graph(events, self.knowledge(events), setting)[0], prior=prior(events, trend))
 
         return self.sample.choose(self.config.item_graph, channel)
 

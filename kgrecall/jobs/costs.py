@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kgrecall.graph.knowledge import item_knowledge
+from kgrecall.graph.knowledge import knowledge_then
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.artifact import ArtifactWriter
 from kgrecall.jobs.asked import HITS, Asked
@@ -168,7 +168,7 @@ class Probe:
         tier.load()  # what is done once
         names = (*names, *(name for name in _ALWAYS if name not in names))
         maker = replace(self._maker, channels=names, progress=progress, watch=Stopwatch())
-        nothing, known = Validation(()), item_knowledge(self._snapshot)
+        nothing, known = Validation(()), knowledge_then(self._snapshot)
         started = time.perf_counter()
         chosen = choose_settings(maker.config, nothing, self._events, names, knowledge=known, seed=maker.seed)
         ingredients, _ = maker.ingredients(self._snapshot, self._events, chosen, epochs=_EPOCHS)

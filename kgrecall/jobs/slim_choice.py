@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from kgrecall.graph.knowledge import Incidence
+from kgrecall.graph.knowledge import Knowledge
 from kgrecall.jobs.choices import Validation
 from kgrecall.recall.base import Channel
 from kgrecall.recall.channels.slim import SlimConfig, SlimGram
@@ -40,19 +40,20 @@ class SlimChoice(Settings):
         return SlimChoice(penalties=self.penalties[:1], neighbours=(), knowledge=(), max_relations=0)
 
     def best(
-        self, validation: Validation, knowledge: Sequence[Incidence], serve: Callable[[Interactions, Matrix], Channel]
+        self, validation: Validation, knowledge: Knowledge, serve: Callable[[Interactions, Matrix], Channel]
     ) -> tuple[SlimConfig, Callable[[Interactions], Matrix]]:
         """The setting with the best NDCG@20 on validation, and the similarity that it learns from the events of a fold.
 
         Args:
+            knowledge: what was known of the items by the last of some events.
             serve: makes the channel of the similarity that was learned from some events.
         """
         search = _Search(validation, knowledge, serve, self.penalties[0])
         search.try_all(self.penalties)
         search.climb([{"k": k} for k in self.neighbours if validation.num_items * k**3 / 3 <= self.most_work])
-        if knowledge:
+        relations = sorted({part.relation for fold in validation.judges for part in knowledge(fold.train)})
+        if relations:
             search.climb([{"knowledge": weight} for weight in self.knowledge])
-        relations = sorted({part.relation for part in knowledge})
         if search.best.knowledge and 2 <= len(relations) <= self.max_relations:
             for relation in relations:
                 weights = search.best.weights
@@ -66,7 +67,7 @@ class _Search:
     fold, since settings that follow one another mostly share it."""
 
     validation: Validation
-    knowledge: Sequence[Incidence]
+    knowledge: Knowledge
     serve: Callable[[Interactions, Matrix], Channel]
     best: SlimConfig
     value: float | None = None
@@ -111,5 +112,5 @@ class _Search:
         key = setting.model_copy(update={"l2": 1.0, "denoise": 0.0}).model_dump_json()
         known = self.grams.get(id(events))
         if known is None or known[0] != key:
-            known = self.grams[id(events)] = key, SlimGram.of(events, self.knowledge, setting)
+            known = self.grams[id(events)] = key, SlimGram.of(events, self.knowledge(events), setting)
         return known[1].solve(setting)

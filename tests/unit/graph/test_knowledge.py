@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kgrecall.graph.knowledge import Incidence, item_knowledge
+from kgrecall.graph.knowledge import Incidence, item_knowledge, knowledge_then
 from kgrecall.graph.snapshot import GraphSnapshot
 
 Take = Callable[..., GraphSnapshot]
@@ -52,3 +52,26 @@ def test_relations_without_items_edges_or_with_users_are_left_out(take: Take, ci
     schema["edges"]["OWNED_BY"] = {"source": "Movie", "target": "User"}
     kept = {"OWNED_BY": [("dune", "ann", {})], "RELATED": edges["RELATED"], "RATED": edges["RATED"]}
     assert item_knowledge(take(schema, nodes, kept)) == ()
+
+
+def test_dated_knowledge_is_that_of_the_time_of_the_last_event(take: Take, cinema_parts: Parts) -> None:
+    schema, nodes, edges = copy.deepcopy(cinema_parts)
+    schema["edges"]["LISTS"] = {"source": "Movie", "target": "Topic", "properties": {"when": "time"}, "time": "when"}
+    lists = [("dune", "t.uk", {"when": 10}), ("alien", "t.scott", {"when": 10**15})]
+    snapshot = take(schema, nodes, {"LISTS": lists, "RATED": edges["RATED"]})
+    events, then = snapshot.interactions(), knowledge_then(snapshot)
+    assert events.time is not None
+    assert 10 < events.time.max() < 10**15
+    (listed,) = then(events)
+    assert listed.matrix.nnz == 1
+    assert then(events) is then(events)
+    (whole,) = item_knowledge(snapshot)
+    assert whole.matrix.nnz == 2
+    nobody = events.take(np.zeros(0, np.int64))
+    assert sum(part.matrix.nnz for part in then(nobody)) == 2
+
+
+def test_knowledge_without_dates_is_the_same_at_any_time(cinema: GraphSnapshot) -> None:
+    then, events = knowledge_then(cinema), cinema.interactions()
+    assert then(events) is then(events.take(np.arange(1)))
+    assert [part.name for part in then(events)] == [part.name for part in item_knowledge(cinema)]

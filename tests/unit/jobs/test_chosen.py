@@ -84,6 +84,14 @@ def test_the_weight_of_knowledge_is_what_validation_likes_best() -> None:
 
     values = [value(setting) for setting in settings]
     assert len(set(values)) == 3
-    found = choose_settings(config, folds, events, ("item_graph",), knowledge=known, seed=0)
+    found = choose_settings(config, folds, events, ("item_graph",), knowledge=lambda _: known, seed=0)
     assert found.item_graph == settings[int(np.argmax(values))]
+    asked: list[int] = []
+
+    def then(seen: Interactions) -> tuple[Incidence, ...]:
+        asked.append(len(seen))
+        return known
+
+    choose_settings(config, folds, events, ("item_graph",), knowledge=then, seed=0)
+    assert set(asked[1:]) == {len(fold.train) for fold in folds.judges}, "no fold looks at what came after it"
     assert choose_settings(config, folds, events, ("item_graph",), seed=0).item_graph is None

@@ -38,7 +38,7 @@ def _incidence(relation: str, node: np.ndarray) -> Incidence:
 
 def _best(choice: SlimChoice, events: Interactions, *knowledge: Incidence) -> SlimConfig:
     folds = Validation.carve(events, 0.2, seed=0)
-    found, similarity = choice.best(folds, knowledge, lambda _, learned: ItemKnnChannel(learned))
+    found, similarity = choice.best(folds, lambda _: knowledge, lambda _, learned: ItemKnnChannel(learned))
     for fold in folds.folds:
         assert (similarity(fold.train) != build_slim(fold.train, found, knowledge)).nnz == 0
     return found
@@ -85,7 +85,7 @@ def test_no_setting_is_learned_twice() -> None:
         return ItemKnnChannel(similarity)
 
     folds = Validation.carve(events, 0.2, seed=0)
-    CHOICE.best(folds, (style, box), serve)
+    CHOICE.best(folds, lambda _: (style, box), serve)
     assert len({similarity.data.tobytes() for similarity in learned}) == len(learned)
 
 
