@@ -64,14 +64,16 @@ def fit_network(
     lesson = _lesson(known, first, around)
     if len(lesson.learnable) < enough:
         return None
-    fold = _parts(around.source[lists.queries], seed)
-    values = np.zeros(len(fold))
-    for part in range(fold.max() + 1):
-        asked = np.flatnonzero(fold == part)
-        network = Network(trained(lesson, first, seed, unseen=asked))
-        values[asked] = known.take(asked).ndcg(network.log_odds(lesson.inputs[asked]), k)
     more = [_lesson(others.head(first, CUT), first, around_them) for others, around_them in crowd]
-    return FittedNetwork(trained(Lesson.joined([lesson, *more]), first, seed), values)
+    whole, nobody = Lesson.joined([lesson, *more]), np.zeros(0, np.int64)
+    fold = _parts(around.source[lists.queries], seed)
+    asked = [np.flatnonzero(fold == part) for part in range(fold.max() + 1)]
+    lessons = [(whole, nobody), *((lesson, part) for part in asked)]  # the longest first, beside the others
+    final, *apart = in_order(lambda given: trained(given[0], first, seed, unseen=given[1]), lessons)
+    values = np.zeros(len(fold))
+    for part, weights in zip(asked, apart, strict=True):
+        values[part] = known.take(part).ndcg(Network(weights).log_odds(lesson.inputs[part]), k)
+    return FittedNetwork(final, values)
 
 
 def fit_for_new_items(

@@ -15,6 +15,7 @@ from kgrecall.recall.fusion.fusion_weights import weigh
 from kgrecall.recall.fusion.merged_lists import MergedLists, merge_lists
 from kgrecall.recall.fusion.rank_fusion import Fused, FusionConfig, fuse, stacked
 from kgrecall.recall.fusion.surroundings import Surroundings, log_length, log_popularity
+from kgrecall.threads import SWITCH
 from kgrecall.types import FloatArray
 
 NUM_ITEMS, DEPTH, NAMES = 60, 25, ("a", "b")
@@ -337,11 +338,17 @@ def test_few_queries_train_no_network() -> None:
     assert fitted(200) is None
 
 
-def test_the_same_lists_give_the_same_network() -> None:
-    first, again = fitted(400), fitted(400)
-    assert first is not None
-    assert again is not None
-    assert first.weights == again.weights
+def test_the_same_lists_give_the_same_network_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv(SWITCH, threads)
+        network = fitted(400)
+        assert network is not None
+        found.append(network)
+    first, *others = found
+    for other in others:
+        assert other.weights == first.weights
+        np.testing.assert_array_equal(other.values, first.values)
 
 
 def test_weights_survive_json() -> None:
