@@ -25,7 +25,7 @@ from kgrecall.evaluate.measures import (
     parse_measure,
     row_squares,
 )
-from kgrecall.evaluate.ranking import Rank, Score, cells, incidence, listed_in, ranked_blocks
+from kgrecall.evaluate.ranking import Rank, Score, cells, check_scores, incidence, listed_in, ranked_blocks
 from kgrecall.evaluate.tables import plain_table
 from kgrecall.types import IntArray, Interactions, PosArray, Progress, no_progress
 
@@ -159,12 +159,8 @@ def _auc(
     for start in range(0, len(users), block):
         part = users[start : start + block]
         scores = score(part)
-        expected = (len(part), relevant.shape[1])
-        if scores.shape != expected or np.isnan(scores).any():
-            got = Shown(f"{scores.shape}, {int(np.isnan(scores).sum())} of them NaN")
-            remedy = "Score every item of the catalogue with a number."
-            raise ShapeError("scores", expected=f"numbers {expected}", got=got, remedy=remedy)
-        eligible, wanted = np.ones(expected, np.bool_), np.zeros(expected, np.bool_)
+        check_scores(scores, len(part), relevant.shape[1])
+        eligible, wanted = np.ones(scores.shape, np.bool_), np.zeros(scores.shape, np.bool_)
         wanted[cells(relevant, part)] = True
         if seen is not None:
             eligible[cells(seen, part)] = False

@@ -21,16 +21,30 @@ _SELECTED_AT_ONCE = 1 << 20  # scores whose copies stay in the processor's cache
 
 
 def rank_by_score(score: Score, *, history: Interactions | None = None) -> Rank:
-    """Rank the whole catalogue by score, without the items of each user's history; ties by position, -inf is never shown."""
+    """Rank the whole catalogue by score, without the items of each user's history; ties by position, -inf is never shown.
+
+    Raises:
+        ShapeError: from ranking, a row is missing or a score is NaN.
+    """
     seen = None if history is None else incidence(history)
 
     def rank(user_pos: IntArray, k: int) -> PosArray:
         scores = np.array(score(user_pos), np.float32)  # a copy: what the scorer returned may be its own state
+        check_scores(scores, len(user_pos), scores.shape[-1] if seen is None else seen.shape[1])
         if seen is not None:
             mask_history(scores, seen, user_pos)
         return top_positions(scores, k)
 
     return rank
+
+
+def check_scores(scores: FloatArray, num_rows: int, num_items: int) -> None:
+    """Raises ShapeError unless there is a number for every item of a row: (num_rows, num_items)."""
+    expected = num_rows, num_items
+    if scores.shape != expected or np.isnan(scores).any():
+        got = Shown(f"{scores.shape}, {int(np.isnan(scores).sum())} of them NaN")
+        remedy = "Score every item of the catalogue with a number."
+        raise ShapeError("scores", expected=f"numbers {expected}", got=got, remedy=remedy)
 
 
 def incidence(interactions: Interactions) -> sparse.csr_array[np.bool_]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from kgrecall.errors import NotBuilt
+from kgrecall.errors import NotBuilt, ShapeError
 from kgrecall.evaluate.ranking import rank_by_score, store_lists, top_positions
 from kgrecall.types import Interactions
 
@@ -53,3 +53,9 @@ def test_stored_lists_refuse_other_users_and_longer_lists(stored, users, k):
 
 def test_no_users_give_no_lists():
     assert store_lists(lambda users, k: LISTS[users, :k], np.array([], np.int64), 4).positions.shape == (0, 4)
+
+
+@pytest.mark.parametrize("scores", [np.full((2, 5), np.nan, np.float32), np.zeros((1, 5), np.float32), np.zeros(5, np.float32)])
+def test_scores_that_are_no_numbers_or_too_few_are_refused(scores: np.ndarray) -> None:
+    with pytest.raises(ShapeError, match="scores"):
+        rank_by_score(lambda _: scores)(np.array([0, 1]), 3)
