@@ -7,13 +7,15 @@ of the format, and size and sha256 of every other file; whoever opens the folder
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from kgrecall.threads import in_order
 MANIFEST = "manifest.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """Errors that name no file when a write fails."""
+_YOUNG_SECONDS = 60
+"""A folder is made a moment before it is locked."""
 
 
 @contextmanager
@@ -40,9 +44,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
             remedy="Choose a new name, or remove it first.",
         )
     beside = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.partial"
+    handle = None
     try:
         with _writing(folder, lambda _: True):
             beside.mkdir(parents=True)
+            handle = _locked(beside)
         with _writing(folder, lambda error: error.errno in _FULL or str(error.filename).startswith(str(beside))):
             yield beside
         with _writing(folder, lambda _: True):
@@ -52,6 +58,30 @@ def new_folder(folder: Path) -> Iterator[Path]:
             flush(folder.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def sweep(parent: Path, name: str = "*") -> None:
+    """Remove what killed processes left half-written of folders whose names match ``name``, in a folder that may not exist."""
+    for left in parent.glob(f".{name}.*.partial"):
+        with suppress(OSError):
+            young = time.time() - left.stat().st_mtime < _YOUNG_SECONDS
+            if young or (handle := _locked(left)) is None:
+                continue
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(handle)
+
+
+def _locked(folder: Path) -> int | None:
+    """A lock that ends with this process; None where another one holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
 
 
 @contextmanager

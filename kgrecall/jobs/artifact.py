@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from kgrecall.errors import ConfigError, CorruptArtifact, NotBuilt, Shown
-from kgrecall.sealed import MANIFEST, flush, new_folder, read_manifest, seal
+from kgrecall.sealed import MANIFEST, flush, new_folder, read_manifest, seal, sweep
 
 FORMAT = "kgrecall artifact"
 FORMAT_VERSION = 3
@@ -50,6 +50,7 @@ class ArtifactWriter:
     def __enter__(self) -> ArtifactWriter:
         if self.out.exists() and not self.out.is_dir():
             raise ConfigError("out", expected="a folder", got=str(self.out), remedy="Name a folder for the built model.")
+        sweep(self.out, "build-*")
         self.folder = self._stack.enter_context(new_folder(self.out / self.name))
         self._stack.push(self._seal)
         return self

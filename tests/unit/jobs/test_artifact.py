@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,21 @@ def test_the_build_that_was_gone_back_to_is_kept_and_not_the_one_that_was_left(t
     newest = write(tmp_path, 2.0)
     assert builds(tmp_path) == [good, newest]
     assert rollback(tmp_path) == good
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    killed = tmp_path / ".build-20260101-000000-000000-abcd.01234567.partial"
+    killed.mkdir(parents=True)
+    (killed / "vectors.npy").write_bytes(b"half")
+    fresh = tmp_path / ".build-20260101-000000-000001-abcd.01234567.partial"
+    fresh.mkdir()
+    with ArtifactWriter(tmp_path) as living:
+        for folder in (killed, living.folder):
+            os.utime(folder, (0, 0))
+        write(tmp_path)
+        assert living.folder.is_dir()
+        assert not killed.exists()
+        assert fresh.is_dir(), "may be about to be locked"
 
 
 def test_a_full_disk_at_the_end_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
