@@ -146,11 +146,25 @@ def _guess(name: str, lines: list[str]) -> FileMapping | str:
     if {"org_id", "remap_id"} <= set(first.split()) or (len(filled) == len(lines) and _is_sequences(filled)):
         return FileMapping(path=name, format="kgat")
     delimiter, columns = _delimiter(filled)
+    if delimiter is None and columns and (records := _records(filled)):
+        filled, (delimiter, columns) = records, _delimiter(records)
     if delimiter is None:
         return "its lines have no common number of cells" if columns else "a single column"
     table = [split_cells(line.encode(), Dialect(delimiter.encode(), b'"')) for line in filled]
     rows = [[cell.decode() for cell in row] for row in table if len(row) == columns]
     return FileMapping(path=name, delimiter=delimiter, header=_has_header(rows))
+
+
+def _records(lines: list[str]) -> list[str]:
+    """Lines joined by a space where a quoted cell goes on in the next one; what is still open at the end is left out."""
+    records: list[str] = []
+    open_ones: list[str] = []
+    for line in lines:
+        open_ones.append(line)
+        if sum(part.count('"') for part in open_ones) % 2 == 0:
+            records.append(" ".join(open_ones))
+            open_ones = []
+    return records
 
 
 def _is_sequences(lines: list[str]) -> bool:

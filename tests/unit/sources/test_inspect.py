@@ -44,6 +44,18 @@ def rows(count: int, *columns: str) -> str:
     return "".join(",".join(cells.get(c, lambda _, c=c: c)(k) for c in columns) + "\n" for k in range(count))
 
 
+def test_cells_that_run_over_several_lines_do_not_hide_a_table(tmp_path: Path) -> None:
+    products = "ProductID;Name;Description;Price\r\n" + "".join(
+        f'p{k};name {k};"two\nlines, or ""three""\n{k}";{k}.5\r\n' for k in range(200)
+    )
+    events = "UserID;ProductID;Time\n" + "".join(f"u{k % 9};p{k % 200};{1_700_000_000 + k}\n" for k in range(400))
+    proposal = propose_mapping([write(tmp_path, products__csv=products, events__csv=events)])
+    assert proposal.schema.nodes["Product"].properties == {"name": "text", "description": "text", "price": "number"}
+    counts, reader = read(proposal)
+    assert counts["Product"] == 200
+    assert not reader.quarantine.reasons
+
+
 def test_the_sample_shop_is_understood_whole(tmp_path: Path) -> None:
     write_sample_shop(tmp_path, num_users=60, num_items=50)
     proposal = propose_mapping([tmp_path])
