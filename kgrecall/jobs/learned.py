@@ -13,6 +13,7 @@ from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.attention_part import AttentionPart
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.folds import timed
+from kgrecall.model.alike import AlikeItems
 from kgrecall.model.attention_trainer import train_attention
 from kgrecall.model.inputs import ModelInputs
 from kgrecall.model.sequences import Sequences
@@ -47,6 +48,8 @@ class Learner:
     seed: int
     device: str
     progress: Progress
+    alike: AlikeItems
+    """Of the catalogue."""
 
     def learn(
         self,
@@ -65,7 +68,7 @@ class Learner:
         in_order = ATTENTION in self.channels and timed(events)
         if "vector" not in self.channels and not in_order:
             return Learned()
-        inputs = ModelInputs(events, item_knowledge(snapshot), texts, snapshot.schema.item_label, self.vectors)
+        inputs = ModelInputs(events, item_knowledge(snapshot), texts, snapshot.schema.item_label, self.vectors, self.alike)
         settings = self.config.model if epochs is None else self.config.model.model_copy(update={"epochs": epochs})
         model = train(inputs, settings, valid=valid, seed=self.seed, device=self.device, progress=self.progress)
         return Learned(model, self._attention(snapshot, events, model.embeddings) if in_order else None)

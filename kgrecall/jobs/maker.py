@@ -17,6 +17,7 @@ from kgrecall.jobs.ingredients import Ingredients
 from kgrecall.jobs.item_graph_part import ItemGraphPart
 from kgrecall.jobs.learned import Learner
 from kgrecall.jobs.serve import assemble
+from kgrecall.model.alike import AlikeItems
 from kgrecall.model.trainer import TrainedModel
 from kgrecall.recall.base import Naming
 from kgrecall.recall.channels.attributes import build_attribute_similarity
@@ -36,6 +37,7 @@ class Maker:
         texts: float32 (num_items, dim), or None.
         vectors: that items bring along.
         watch: where the seconds of each stage go.
+        alike: items with alike texts or vectors, found for the first of the graphs.
     """
 
     config: BuildConfig
@@ -46,6 +48,7 @@ class Maker:
     device: str
     progress: Progress
     watch: Stopwatch = field(default_factory=Stopwatch)
+    alike: AlikeItems = field(default_factory=AlikeItems)
 
     def ingredients(
         self,
@@ -58,7 +61,7 @@ class Maker:
     ) -> tuple[Ingredients, TrainedModel | None]:
         """All arrays of one graph and its events. The model trains for ``epochs``, or until ``valid`` is told no better."""
         config, knowledge = self.config, item_knowledge(snapshot)
-        learner = Learner(config, self.vectors, self.channels, self.seed, self.device, self.progress)
+        learner = Learner(config, self.vectors, self.channels, self.seed, self.device, self.progress, self.alike)
         with self.watch("train"):
             learned = learner.learn(snapshot, events, self.texts, epochs=epochs, valid=valid)
         with self.watch("channels"):

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from kgrecall.errors import ConfigError, ShapeError, Shown
 from kgrecall.graph.knowledge import Incidence
+from kgrecall.model.alike import AlikeItems
 from kgrecall.types import FloatArray, Interactions
 
 TEXT = "text"
@@ -35,6 +36,8 @@ class ModelInputs:
     text: FloatArray | None = None
     item_label: str = "Item"
     vectors: Mapping[str, FloatArray] = field(default_factory=dict)
+    alike: AlikeItems = field(default_factory=AlikeItems)
+    """May be shared by all inputs of one catalogue."""
 
     def __post_init__(self) -> None:
         if not len(self.interactions):

@@ -7,8 +7,9 @@ import pytest
 from scipy import sparse
 
 from kgrecall.graph.knowledge import Incidence
+from kgrecall.model.alike import AlikeItems, most_alike
 from kgrecall.model.inputs import ModelInputs
-from kgrecall.model.item_sets import HUB_FLOOR, item_sets, most_alike
+from kgrecall.model.item_sets import HUB_FLOOR, item_sets
 from kgrecall.types import Interactions
 
 ONE_EVENT = (np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1, np.float32), None, 1)
@@ -46,6 +47,14 @@ def test_texts_that_say_the_opposite_and_missing_ones_are_not_alike() -> None:
 def test_of_a_large_catalogue_only_some_items_have_a_set_of_texts() -> None:
     assert most_alike(TEXT, 4, pairs=10).toarray().tolist() == [[1, 1, 0, 0, 0], [0, 0, 0, 1, 1]]
     assert most_alike(np.zeros((3, 2), np.float32), 4).shape == (0, 3)
+
+
+def test_what_is_alike_is_found_once_for_the_same_texts() -> None:
+    alike = AlikeItems()
+    first = alike.sets("text", TEXT, 2)
+    assert alike.sets("text", TEXT, 2) is first
+    assert alike.sets("text", TEXT, 1) is not first
+    assert alike.sets("text", TEXT.copy(), 2) is not first
 
 
 def test_hubs_say_nothing() -> None:
