@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
+from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FileFormat = Literal["delimited", "parquet", "jsonl", "arrow", "recbole", "kgat"]
 TimeUnit = Literal["s", "ms", "us", "iso8601"]
+DecimalMark = Literal[".", ","]
+_DIRECTIVES = frozenset("dmYyHIMSpbBaAjzf%")
+_MOMENT = datetime(2001, 11, 22, 13, 44, 55, tzinfo=UTC)
+"""No two of its parts are alike."""
 
 
 class _Strict(BaseModel):
@@ -24,8 +30,13 @@ class Column(_Strict):
     """The cell holds a list, cut at this text (``A|B``)."""
     unit: TimeUnit | None = None
     """For times: seconds, milliseconds or microseconds since 1970 UTC, or ISO 8601 text. None: detected per file."""
+    format: str | None = None
+    """How times are written that are neither: a strptime format (``%d.%m.%Y %H:%M``); names of months and days in English."""
     timezone: str | None = None
-    """IANA zone of ISO 8601 times that carry no offset ("Europe/Berlin"); without it such a time is a bad cell."""
+    """IANA zone of times in text that carry no offset ("Europe/Berlin"); without it such a time is a bad cell."""
+    decimal: DecimalMark | None = None
+    """For numbers as people write them, the mark before their fraction: thousands may be set apart (by the other mark, a blank
+    or an apostrophe), and a currency may stand beside them (``1.299,00 €``). None: plain numbers alone."""
     prefix: str = ""
     """Put before every id from this column, to keep two id spaces apart in one label."""
 
@@ -35,6 +46,33 @@ class Column(_Strict):
         if value is not None and value not in zoneinfo.available_timezones():
             raise ValueError('an IANA zone such as "Europe/Berlin" or "UTC"')
         return value
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str | None) -> str | None:
+        if value is not None and not _tells_a_day(value):
+            raise ValueError(
+                "a strptime format of year, month and day, and of the time in hours and minutes or not at all, such as "
+                '"%d.%m.%Y %H:%M" or "%m/%d/%Y %I:%M:%S %p", fractions of a second as ".%f", zones as "%z"'
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_notation(self) -> Column:
+        if self.format is not None and self.unit is not None:
+            raise ValueError("unit or format, not both: a format says all about how a time is written")
+        return self
+
+
+def _tells_a_day(form: str) -> bool:
+    """Whether a strptime format gives back the day, and the minute where it gives the hour."""
+    if not set(re.findall(r"%(.?)", form, re.DOTALL)) <= _DIRECTIVES or re.search(r"(?<!\.)%f", form.replace("%%", "")):
+        return False
+    try:
+        told = datetime.strptime(_MOMENT.strftime(form), form)
+    except ValueError:
+        return False
+    return told.date() == _MOMENT.date() and (told.hour, told.minute) in ((13, 44), (0, 0))
 
 
 def _as_column(value: object) -> object:

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from kgrecall.mapping import TimeUnit
+from kgrecall.mapping import DecimalMark, TimeUnit
 from kgrecall.schema import PropertyType
 from kgrecall.sources.cells import Cells, ListCells, as_text, joined, list_cells, plain, positions, without
+from kgrecall.sources.notation import written_plainly
 from kgrecall.sources.numerals import Numerals
 from kgrecall.sources.quarantine import Reason
 from kgrecall.sources.times import convert_times
@@ -22,7 +23,8 @@ MAX_ID_BYTES = 1024
 MAX_TEXT_BYTES = 1 << 20
 _EXACT_INTEGERS = 2.0**53
 _BRACKETS = "[]() \t\n"
-_TRUE, _FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
+_TRUE = ("true", "t", "yes", "y", "1", "1.0", "on", "ja", "oui", "si", "sí", "是")
+_FALSE = ("false", "f", "no", "n", "0", "0.0", "off", "nein", "non", "否")
 
 
 def convert(
@@ -33,6 +35,8 @@ def convert(
     separator: str | None = None,
     unit: TimeUnit = "s",
     timezone: str | None = None,
+    form: str | None = None,
+    decimal: DecimalMark | None = None,
 ) -> Cells:
     """Convert one column.
 
@@ -43,15 +47,17 @@ def convert(
         separator: where lists in text cells are cut; lists of numbers may stand in brackets, as Python and NumPy print them.
         unit: of times.
         timezone: of times without an offset.
+        form: strptime format of times, in place of a unit.
+        decimal: of numbers as people write them; None: plain numbers alone.
 
     Returns:
         (n,) values, null where a cell is empty or bad. A list with one bad element is bad as a whole.
     """
     if kind in ("strings", "numbers"):
         around = _BRACKETS if kind == "numbers" else ""
-        return _convert_list(list_cells(array, separator, null_values, around=around), kind)
+        return _convert_list(list_cells(array, separator, null_values, around=around), kind, decimal)
     cells = plain(array, null_values)
-    converted = _convert_plain(cells.values, kind, unit, timezone)
+    converted = convert_times(cells.values, unit, timezone, form) if kind == "time" else _plain(cells.values, kind, decimal)
     return Cells(converted.values, joined(cells.problems, converted.problems))
 
 
@@ -97,8 +103,8 @@ def _may_hold_blanks(text: pa.StringArray) -> bool:
     return bool(len(used)) and bool(used.min() <= ord(" ") or used.max() >= 128)
 
 
-def _convert_list(lists: ListCells, kind: PropertyType) -> Cells:
-    inner = _convert_plain(lists.flat, "number" if kind == "numbers" else "string", "s", None)
+def _convert_list(lists: ListCells, kind: PropertyType, decimal: DecimalMark | None) -> Cells:
+    inner = _plain(lists.flat, "number" if kind == "numbers" else "string", decimal)
     by_row = {reason: np.unique(lists.parents[found]) for reason, found in inner.problems.items()}
     values = lists.pack(inner.values.cast(pa.float32()) if kind == "numbers" else inner.values)
     problems = joined(lists.problems, by_row)
@@ -107,16 +113,14 @@ def _convert_list(lists: ListCells, kind: PropertyType) -> Cells:
     return Cells(values, problems)
 
 
-def _convert_plain(values: pa.Array, kind: PropertyType, unit: TimeUnit, timezone: str | None) -> Cells:
+def _plain(values: pa.Array, kind: PropertyType, decimal: DecimalMark | None) -> Cells:
     match kind:
         case "integer":
-            return _integers(pl.Series(values=pl.from_arrow(values)))
+            return _integers(written_plainly(values, decimal))
         case "number":
-            return _numbers(pl.Series(values=pl.from_arrow(values)))
+            return _numbers(written_plainly(values, decimal))
         case "boolean":
             return _booleans(values)
-        case "time":
-            return convert_times(values, unit, timezone)
         case _:
             return _texts(as_text(values))
 

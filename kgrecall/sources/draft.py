@@ -231,8 +231,12 @@ def _cell(column: Column) -> str:
         parts.append(f"separator = {_text(column.separator)}")
     if column.kind == "time" and column.unit:
         parts.append(f"unit = {_text(column.unit)}")
+    if column.form:
+        parts.append(f"format = {_text(column.form)}")
     if column.naive:
         parts.append('timezone = "UTC"')
+    if column.decimal:
+        parts.append(f"decimal = {_text(column.decimal)}")
     return _text(column.name) if len(parts) == 1 else f"{{ {', '.join(parts)} }}"
 
 

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import types
 
-from kgrecall.mapping import TimeUnit
+from kgrecall.mapping import DecimalMark, TimeUnit
 from kgrecall.schema import PropertyType
-from kgrecall.sources.cells import Cells, is_list, plain
+from kgrecall.sources.cells import is_list, plain
 from kgrecall.sources.convert import convert
+from kgrecall.sources.guess import guess_numbers, guess_times, may_be_thousands, mistakes
 from kgrecall.sources.quarantine import Reason
 from kgrecall.sources.times import convert_times, detect_unit
 
@@ -27,6 +28,8 @@ _TIME_WORDS = frozenset({"time", "timestamp", "ts", "date", "datetime", "at", "o
 _TEXT_WORDS = frozenset(
     {"title", "name", "description", "text", "summary", "plot", "overview", "abstract", "headline", "body", "content", "review"}
 )
+_KEY_WORDS = frozenset({"id", "ids", "code", "codes", "key", "keys"})
+"""Their cells may be lists: ``12,5`` is two ids."""
 _RECENT: dict[TimeUnit, tuple[float, float]] = {"s": (3e8, 4e9), "ms": (3e11, 4e12), "us": (3e14, 4e15)}
 """From 1979 to 2096: numbers in between may be times."""
 
@@ -37,7 +40,9 @@ class Column:
 
     ``kind`` the property type that fits; ``separator`` of lists in text; ``unit`` and ``naive`` (no offset) of times; ``nulls``
     the texts that stand for "no value" here; ``distinct`` among ``filled`` cells that have one; ``positive``: numbers > 0;
-    ``worded``: most cells begin with a letter; ``odd``: cells of another kind than the rest, at most 2 % of them.
+    ``worded``: most cells begin with a letter; ``odd``: cells of another kind than the rest, at most 2 % of them; ``form`` the
+    strptime format of times and ``decimal`` the mark of numbers that are written for people; ``doubt``: what else its cells may
+    mean.
     """
 
     name: str
@@ -53,6 +58,9 @@ class Column:
     worded: bool = False
     distinct_elements: int = 0
     odd: tuple[str, ...] = ()
+    form: str | None = None
+    decimal: DecimalMark | None = None
+    doubt: str = ""
 
     @property
     def unique(self) -> bool:
@@ -109,6 +117,8 @@ def _typed(column: Column, values: pa.Array) -> Column:
 def _number(column: Column, values: pa.Array) -> Column:
     number = convert(values, "number").values.drop_null().to_numpy()
     unit = detect_unit(values) if len(number) else None
+    if unit == "iso8601":
+        return replace(column, kind="time", unit=unit, naive=True)
     if unit is not None and unit in _RECENT and (set(column.words) & _TIME_WORDS or _all_recent(number, unit)):
         return replace(column, kind="time", unit=unit)
     whole = not convert(values, "integer").problems
@@ -124,13 +134,15 @@ def _all_recent(number: NDArray[np.float64], unit: TimeUnit) -> bool:
 def _text(column: Column, values: pa.StringArray, separator: str | None) -> Column:
     if detect_unit(values) == "iso8601":
         times = convert_times(values, "iso8601", "UTC")
-        if (odd := _odd(values, times)) is not None:
+        if (odd := mistakes(values, times)) is not None:
             naive = Reason.NAIVE_TIME in convert_times(values, "iso8601", None).problems
             return replace(column, kind="time", unit="iso8601", naive=naive, odd=odd)
     codes = pc.any(pc.match_substring_regex(values, r"^0\d")).as_py()  # 00501 is no number
-    if not codes and (odd := _odd(values, convert(values, "number"))) is not None:
+    if not codes and (odd := mistakes(values, convert(values, "number"))) is not None:
         numeric = values if not odd else values.filter(pc.invert(pc.is_in(values, pa.array(odd))))
-        return replace(_number(column, numeric), odd=odd)
+        return replace(_number(column, numeric), odd=odd, doubt=_of_thousands(column.name, numeric))
+    if (human := _for_people(column, values, codes)) is not None:
+        return human
     if column.distinct <= 2 and not convert(values, "boolean").problems:
         return replace(column, kind="boolean")
     if (cut := _cuts_vectors(values)) is not None:
@@ -151,12 +163,26 @@ def _cuts_vectors(values: pa.StringArray) -> str | None:
     return None
 
 
-def _odd(values: pa.StringArray, cells: Cells) -> tuple[str, ...] | None:
-    """The distinct cells that could not be converted; None when they are too many to be mistakes."""
-    rows = np.concatenate([np.empty(0, np.int64), *cells.problems.values()])
-    if len(rows) > 0.02 * len(values):
+def _for_people(column: Column, values: pa.StringArray, codes: bool) -> Column | None:
+    """Times and numbers as people write them; None where the values are neither."""
+    times = guess_times(values, named=bool(set(column.words) & _TIME_WORDS))
+    if times is not None:
+        doubt = f"day and month of {column.name} may be the other way round: {times.twin}" if times.twin else ""
+        return replace(column, kind="time", form=times.form, naive=times.naive, odd=times.odd, doubt=doubt)
+    numbers = None if codes or set(column.words) & _KEY_WORDS else guess_numbers(values)
+    if numbers is None:
         return None
-    return tuple(pc.unique(values.take(pa.array(rows))).to_pylist())
+    whole = pc.all(pc.equal(numbers.values, pc.floor(numbers.values))).as_py()
+    positive = pc.all(pc.greater(numbers.values, 0)).as_py()
+    other = "." if numbers.decimal == "," else ","
+    doubt = f"{numbers.example!r} in {column.name} is read as thousands; decimal = {other!r} reads a fraction"
+    found = replace(column, kind="integer" if whole else "number", positive=positive, decimal=numbers.decimal, odd=numbers.odd)
+    return replace(found, doubt=doubt) if numbers.example else found
+
+
+def _of_thousands(name: str, values: pa.StringArray) -> str:
+    example = may_be_thousands(values)
+    return "" if example is None else f"{example!r} in {name} is read as a fraction; decimal = ',' reads thousands"
 
 
 def _prose(column: Column, values: pa.StringArray, separator: str | None) -> Column:

@@ -179,6 +179,8 @@ class Proposer:
         for column in table.others:
             if column.naive:
                 self.doubts.append(f"{sample.name}: times in {column.name} say no zone; UTC is assumed.")
+            if column.doubt:
+                self.doubts.append(f"{sample.name}: {column.doubt}.")
             if column.odd:
                 fate = "read as no value" if len(column.odd) <= 5 else "will be quarantined"
                 few = ", ".join(map(repr, column.odd[:5]))
@@ -191,7 +193,9 @@ class Proposer:
 def _how(column: Column) -> str:
     """A column's kind in words."""
     cut = f" cut at {column.separator!r}" if column.separator else ""
-    return f"{column.kind}{cut}{f' in {column.unit}' if column.unit else ''}"
+    unit = column.unit or column.form
+    mark = f" with a decimal {'comma' if column.decimal == ',' else 'point'}" if column.decimal else ""
+    return f"{column.kind}{cut}{mark}{f' in {unit}' if unit else ''}"
 
 
 def _timed(table: Table) -> bool:

@@ -71,7 +71,7 @@ class RecordBuilder:
         for mapping in mappings:
             spec = self._schema.node(mapping.label) if isinstance(mapping, NodeMapping) else self._schema.edge(mapping.type)
             for name, how in mapping.properties.items():
-                if spec.properties[name] == "time" and how.unit is None and head:
+                if spec.properties[name] == "time" and how.unit is None and how.format is None and head:
                     parts = [raw.columns[how.column].slice(0, JUDGED_ROWS) for raw in head]
                     alike = [part for part in parts if part.type == parts[0].type]  # JSON lines may change it
                     self._unit(pa.concat_arrays(alike).slice(0, JUDGED_ROWS), how)
@@ -184,12 +184,15 @@ class RecordBuilder:
         array, nulls = raw.columns[how.column], self._file.null_values
         separator = how.separator or (" " if how.column in self._list_columns else None)
         unit = self._unit(array, how) if kind == "time" else "s"
-        return convert(array, kind, null_values=nulls, separator=separator, unit=unit, timezone=how.timezone)
+        zone, form, decimal = how.timezone, how.format, how.decimal
+        return convert(
+            array, kind, null_values=nulls, separator=separator, unit=unit, timezone=zone, form=form, decimal=decimal
+        )
 
     def _unit(self, array: pa.Array, how: Column) -> TimeUnit:
-        """The declared unit, or the one that the first values of this file suggest."""
-        if how.unit is not None:
-            return how.unit
+        """The declared unit, or the one that the first values of this file suggest; any where a format says it all."""
+        if how.unit is not None or how.format is not None:
+            return how.unit or "iso8601"
         if how.column not in self._units:
             found = detect_unit(plain(array, self._file.null_values).values)
             if found is None:

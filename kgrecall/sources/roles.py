@@ -22,6 +22,10 @@ PEER_NOUNS = frozenset(
 )
 _ALIASES = {
     **{"uid": "user", "iid": "item", "pid": "product", "mid": "movie", "bid": "book", "eid": "entity", "tid": "tag"},
+    **{"kunde": "customer", "kunden": "customer", "kundennr": "customer", "kundennummer": "customer", "cliente": "customer"},
+    **{"nutzer": "user", "benutzer": "user", "utilisateur": "user", "usuario": "user", "用户": "user"},
+    **{"artikel": "product", "artikelnr": "product", "artikelnummer": "product", "produkt": "product", "produktnr": "product"},
+    **{"produit": "product", "producto": "product", "produto": "product", "商品": "product", "物品": "item"},
     **{"asin": "product", "sku": "product", "isbn": "book", "parent": "", "inter": "interaction"},
 }
 WEIGHT_WORDS = frozenset({"rating", "score", "star", "stars", "weight", "count", "plays", "quantity", "qty", "amount"})
@@ -32,7 +36,7 @@ _CONTEXT_WORDS = frozenset(
 _CONTEXT_ENDINGS = frozenset({"type", "name", "category", "class", "kind", "code", "id"})
 _MOST_CONTEXTS = 200
 """A column of more values than this names single devices or spots: too few events each to learn from."""
-_ID_WORDS = frozenset({"id", "ids", "key", "code", "uuid", "guid", "no", "nr", "number", "idx", "index"})
+_ID_WORDS = frozenset({"id", "ids", "key", "code", "uuid", "guid", "no", "nr", "number", "idx", "index", "nummer", "numero"})
 _ROLE_OF_TRIPLE = ({"head", "subject", "subj", "h"}, {"relation", "predicate", "rel", "r"}, {"tail", "object", "obj", "t"})
 
 

@@ -12,25 +12,31 @@ from pyarrow import types
 
 from kgrecall.errors import SchemaError
 from kgrecall.mapping import TimeUnit
-from kgrecall.sources.cells import Cells, joined, positions, without
+from kgrecall.sources.cells import Cells, Problems, joined, positions, without
 from kgrecall.sources.quarantine import Reason
 
 _ISO = (
     r"^\s*(\d{4})[-/]?(\d\d)[-/]?(\d\d)"
-    r"(?:[T ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?)?\s*$"
+    r"(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?)?\s*$"
 )
+_COMPACT = r"^\s*(?:19|20)\d\d(?:0[1-9]|1[0-2])\d\d(?:(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?\s*$"
 _MILLISECONDS: dict[TimeUnit, float] = {"s": 1000.0, "ms": 1.0, "us": 0.001}
 _FACTORS: dict[TimeUnit, int] = {"s": 1000, "ms": 1}
 _FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
 """0001-01-01 and the end of 9999, in milliseconds."""
+_PER_MILLISECOND = {"D": (86_400_000, 1), "s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
+"""Milliseconds of so many of each of Arrow's units."""
+_YEAR_100 = -59_011_459_200_000
 
 
 def detect_unit(values: pa.Array) -> TimeUnit | None:
     """The unit that makes the median of numbers a time between 1973 and 2286; ``iso8601`` when most are no numbers.
 
-    Eight digits that start with 19 or 20 are compact dates (20240131), not seconds of the year 1970. None when there is no
-    finite value to judge by. Typed times need no unit: any answer will do.
+    Eight, twelve or fourteen digits that are mostly dates of this and the last century (20240131, 20240131173000) are no
+    counts. None when there is no finite value to judge by. Typed times need no unit: any answer will do.
     """
+    if types.is_temporal(values.type):
+        return "iso8601" if len(values) > values.null_count else None
     series = pl.Series(values=pl.from_arrow(values)).drop_nulls()
     if series.is_empty():
         return None
@@ -42,13 +48,13 @@ def detect_unit(values: pa.Array) -> TimeUnit | None:
     finite = number.filter(number.is_finite())
     if finite.is_empty():
         return None
-    middle = abs(float(np.median(finite.to_numpy())))
-    if series.dtype == pl.String and 19_000_101 <= middle <= 20_991_231 and bool(series.str.contains(_ISO).all()):
+    if 2 * int(_digits(series).str.contains(_COMPACT).sum()) > len(series):
         return "iso8601"
+    middle = abs(float(np.median(finite.to_numpy())))
     return "s" if middle < 1e10 else "ms" if middle < 1e13 else "us"
 
 
-def convert_times(values: pa.Array, unit: TimeUnit, timezone: str | None) -> Cells:
+def convert_times(values: pa.Array, unit: TimeUnit, timezone: str | None, form: str | None = None) -> Cells:
     """Plain values to int64 milliseconds.
 
     Args:
@@ -56,6 +62,7 @@ def convert_times(values: pa.Array, unit: TimeUnit, timezone: str | None) -> Cel
         unit: of text and numbers.
         timezone: IANA zone of times without an offset. A local hour that a clock change repeats is the earlier one; one that
             it skips is no time.
+        form: the strptime format of text and numbers, in place of a unit.
 
     Raises:
         SchemaError: there is no such zone.
@@ -65,8 +72,10 @@ def convert_times(values: pa.Array, unit: TimeUnit, timezone: str | None) -> Cel
     if types.is_timestamp(values.type) or types.is_date(values.type):
         return _typed(values, timezone)
     series = pl.Series(values=pl.from_arrow(values))
+    if form is not None:
+        return _formatted(_digits(series), form, timezone)
     if unit == "iso8601":
-        return _iso(series.cast(pl.String), timezone)
+        return _iso(_digits(series), timezone)
     if unit in _FACTORS and (exact := _multiplied(series, _FACTORS[unit])) is not None:
         return Cells(exact)
     return _counted(series, unit)
@@ -113,21 +122,55 @@ def check_zone(timezone: str) -> None:
         ) from error
 
 
+def _digits(series: pl.Series) -> pl.Series:
+    """Text; of whole numbers their digits, even where gaps have made them floating-point."""
+    if series.dtype.is_float():
+        whole = series.cast(pl.Int64, strict=False)
+        return whole.cast(pl.String).zip_with((whole.cast(pl.Float64) == series).fill_null(False), series.cast(pl.String))
+    return series.cast(pl.String)
+
+
 def _numbers(series: pl.Series) -> pl.Series:
     text = series.str.strip_chars() if series.dtype == pl.String else series
     return text.cast(pl.Float64, strict=False)
 
 
 def _typed(values: pa.Array, timezone: str | None) -> Cells:
-    aware = types.is_timestamp(values.type) and values.type.tz is not None
-    series = pl.Series(values=pl.from_arrow(values))
-    moment = (series.cast(pl.Datetime("ms")) if series.dtype == pl.Date else series).dt.epoch("ms")
-    if aware:
-        return Cells(moment.to_arrow())
+    """Arrow's own times. One with a zone is an instant, whatever zone it would be shown in."""
+    moment, problems = _in_milliseconds(values)
+    if types.is_timestamp(values.type) and values.type.tz is not None:
+        return Cells(moment.to_arrow(), problems)
     if timezone is None:
         return Cells(pa.nulls(len(values), pa.int64()), joined({Reason.NAIVE_TIME: positions(values.is_valid())}))
     result = _from_local(moment, timezone)
-    return Cells(result.to_arrow(), joined({Reason.NOT_A_TIME: positions(result.is_null() & moment.is_not_null())}))
+    return Cells(result.to_arrow(), joined(problems, {Reason.NOT_A_TIME: positions(result.is_null() & moment.is_not_null())}))
+
+
+def _in_milliseconds(values: pa.Array) -> tuple[pl.Series, Problems]:
+    """int64 milliseconds as the clock shows them, null outside the years 1 to 9999."""
+    days = types.is_date32(values.type)
+    count = values.cast(pa.int32()).cast(pa.int64()) if days else values.cast(pa.int64())
+    unit = "D" if days else "ms" if types.is_date64(values.type) else values.type.unit
+    series = pl.Series(values=pl.from_arrow(count))
+    per, of = _PER_MILLISECOND[unit]
+    low, high = max(_FIRST * of // per, -(2**63)), min(_LAST * of // per, 2**63 - 1)
+    outside = ((series < low) | (series > high)).fill_null(False)
+    return series.set(outside, None) * per // of, joined({Reason.OUT_OF_RANGE: positions(outside)})
+
+
+def _formatted(text: pl.Series, form: str, timezone: str | None) -> Cells:
+    """Text in a strptime format. A year that falls short of three digits is none: ``31.12.25`` is not of the year 25."""
+    text = text.str.strip_chars()
+    moment = text.str.to_datetime(form.replace(".%f", "%.f"), strict=False, time_unit="ms").dt.epoch("ms")
+    moment = moment.set((moment < _YEAR_100).fill_null(False), None)
+    absent = positions(moment.is_null() & text.is_not_null())
+    if "%z" in form.replace("%%", ""):
+        return Cells(moment.to_arrow(), joined({Reason.NOT_A_TIME: absent}))
+    if timezone is None:
+        told = positions(moment.is_not_null())
+        return Cells(pa.nulls(len(text), pa.int64()), joined({Reason.NOT_A_TIME: absent, Reason.NAIVE_TIME: told}))
+    result = _from_local(moment, timezone)
+    return Cells(result.to_arrow(), joined({Reason.NOT_A_TIME: positions(result.is_null() & text.is_not_null())}))
 
 
 def _from_local(moment: pl.Series, timezone: str) -> pl.Series:
