@@ -92,7 +92,7 @@ class EdgeTypeSpec(_Strict):
     context: tuple[str, ...] = ()
     """Only of interactions: properties that say where or how it happened (device, place). What is chosen under each value is
     learned, and may be asked for in ``Query.context``."""
-    strength: float = Field(default=1.0, gt=0)
+    strength: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Multiplies the weight: how much one event of this kind counts (a purchase against a view)."""
     relation: str | None = None
     """The string property that names the actual relation of each edge. For knowledge graphs whose relations are data

@@ -26,6 +26,7 @@ WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0)
 _VALID_SHARE, _VALID_USERS = 0.1, 500
 _TEXT_NEIGHBOURS, _TEXT_BLOCK = 100, 512
 _SCORES_AT_ONCE = 1 << 24
+_LOTS, _STRIDE = 20_011, 7_919
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,21 @@ class QuickRanker:
         mask_history(scores, self._seen, users)
         if among is not None:
             scores[:, ~among] = -np.inf
-        return top_positions(scores, k)
+        return drawn_by_lot(scores, users, k)
+
+
+def drawn_by_lot(scores: FloatArray, user_pos: IntArray, k: int) -> PosArray:
+    """As :func:`kgrecall.evaluate.ranking.top_positions`, but equal scores stand in an order drawn by lot, another one for each
+    user, and the same whenever that user is asked.
+
+    By position they would stand in the order of their ids, which often is that of their age: an order of worth, where a
+    pipeline that knows nothing of new items gives all of them 0.
+    """
+    n = scores.shape[1]
+    lots = np.random.default_rng(_LOTS).permutation(n)
+    column = lots[(np.arange(n) + (user_pos[:, None] * _STRIDE) % n) % n]
+    top = top_positions(np.take_along_axis(scores, column, axis=1), k)
+    return np.where(top >= 0, np.take_along_axis(column, np.maximum(top, 0), axis=1), -1).astype(np.int32)
 
 
 def knowledge_similarity(snapshot: GraphSnapshot) -> Matrix | None:

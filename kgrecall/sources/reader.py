@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -79,6 +80,13 @@ class TableReader:
     def layout(self) -> Layout:
         """The columns of each path, which a later import is compared with."""
         return _layout(self._files)
+
+    @property
+    def state(self) -> str | None:
+        """Which files these are, and when they were written last: hexadecimal; None where a table is no file."""
+        paths = [getattr(file.source, "path", None) for file in self._files]
+        told = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if isinstance(path, Path)]
+        return hashlib.sha256(repr(told).encode()).hexdigest() if len(told) == len(paths) else None
 
     def __iter__(self) -> Iterator[Batch]:
         if self._started:

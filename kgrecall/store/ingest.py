@@ -24,6 +24,7 @@ from kgrecall.store.writer import Writer
 from kgrecall.types import Progress, no_progress
 
 _LAYOUT = "columns of files"
+_STATE = "files of the last import"
 
 
 @runtime_checkable
@@ -56,6 +57,11 @@ class LaidOut(Protocol):
     @property
     def lost(self) -> tuple[str, ...]: ...
 
+    @property
+    def state(self) -> str | None:
+        """Another one whenever the files are others; None where that cannot be told."""
+        ...
+
 
 @runtime_checkable
 class Remembering(Protocol):
@@ -81,8 +87,9 @@ def ingest(
     """Write all records of ``tables`` into ``store``; running it again changes nothing.
 
     Edges whose end nodes are missing go to the quarantine of ``tables`` with their row, unless the mapping lets the edge
-    create them. Whatever stops an import, a second run completes it; where the store keeps a journal it skips the chunks
-    that are already there, and only one process imports at a time. A thread reads while this one writes.
+    create them. Whatever stops an import, a second run completes it; where the store keeps a journal and the files are the
+    same it skips the chunks that are already there, and only one process imports at a time: another one is turned away before
+    it changes anything. A thread reads while this one writes.
 
     Args:
         tables: a reader of files, or batches from anywhere (their bad records are then only counted).
@@ -105,8 +112,13 @@ def ingest(
     started = time.perf_counter()
     source = tables if isinstance(tables, Tables) else _Counted(tables)
     changes, failed_before = _drift(store, schema, source, drift), _retries(store)
-    store.apply_schema(schema)
-    with journaled(store) as memory, closing(read_ahead(source)) as batches:
+    if _is_new(store):
+        store.apply_schema(schema)
+    state = source.state if isinstance(source, LaidOut) else None
+    with journaled(store, anew=_has_changed(store, state)) as memory, closing(read_ahead(source)) as batches:
+        store.apply_schema(schema)
+        if state is not None and isinstance(store, Remembering):
+            store.keep_note(_STATE, state)
         writer = Writer(store, schema, source.quarantine, memory, duplicates, progress)
         pool = Pool(write_rows, growing="large_writes" in store.capabilities)
         for batch in batches:
@@ -122,11 +134,10 @@ def ingest(
 
 
 def _drift(store: GraphStore, schema: GraphSchema, source: Tables, policy: Drift) -> tuple[str, ...]:
-    """How the schema and the files differ from those that the store was filled with; nothing for a new store."""
-    try:
-        found = [*differences(store.schema, schema), *_of_columns(store, source)]
-    except NotBuilt:
-        return ()
+    """How the schema and the files differ from those that the store was filled with; of a new store, what files lack."""
+    if _is_new(store):
+        return source.lost if isinstance(source, LaidOut) else ()
+    found = [*differences(store.schema, schema), *_of_columns(store, source)]
     if found and policy == "stop":
         raise SchemaError(
             "schema of the import",
@@ -135,6 +146,18 @@ def _drift(store: GraphStore, schema: GraphSchema, source: Tables, policy: Drift
             remedy='Mend the mapping or the files, or accept the change with drift="accept".',
         )
     return tuple(found)
+
+
+def _is_new(store: GraphStore) -> bool:
+    try:
+        return not store.schema.nodes
+    except NotBuilt:
+        return True
+
+
+def _has_changed(store: GraphStore, state: str | None) -> bool:
+    """Whether the files are known not to be those of the last import, be it finished or not."""
+    return state is not None and isinstance(store, Remembering) and store.note(_STATE) != state
 
 
 def _of_columns(store: GraphStore, source: Tables) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """Who is importing, and what is done: a killed import goes on where it stopped, and two never mix.
 
 An import is a sequence of chunks. The journal holds the digests of those that are in the store, in their order. A second
-run skips them as long as its own chunks are the same ones in the same order; from the first difference on it writes again,
-because a later chunk may overwrite an earlier one. Upserts are idempotent, so a chunk that was written but not noted is
-simply written once more.
+run of the same files skips them as long as its own chunks are the same ones in the same order. Where files have changed it
+starts from the first chunk, because a later one, which is no longer what it was, may have overwritten an earlier one. Upserts
+are idempotent, so a chunk that was written but not noted is simply written once more.
 """
 
 from __future__ import annotations
@@ -124,6 +124,10 @@ class Journaled(Protocol):
     def journal(self) -> Journal: ...
 
 
+class _OtherRecords(StoreConflict):
+    """What comes is not what the unfinished import wrote: its chunks are to be forgotten."""
+
+
 class Memory:
     """The chunks of one run beside those that an earlier, unfinished one left behind."""
 
@@ -133,12 +137,23 @@ class Memory:
         self._n = 0
 
     def recall(self, digest: bytes, num_records: int) -> WriteStats | None:
-        """What the earlier run made of the next chunk; None when it must be written."""
+        """What the earlier run made of the next chunk; None when it must be written.
+
+        Raises:
+            StoreConflict: chunks were skipped already, and behind them the earlier run wrote others than come now.
+        """
         if self._n < len(self._earlier) and self._earlier[self._n].digest == digest:
             done = self._earlier[self._n]
             self._n += 1
             refused = len(np.union1d(done.missing_source, done.missing_target)) + len(done.conflicts)
             return WriteStats(0, num_records - refused, done.missing_source, done.missing_target, done.conflicts)
+        if 0 < self._n < len(self._earlier):
+            raise _OtherRecords(
+                "import",
+                expected="the records that an unfinished import began to write",
+                got=Shown(f"others from chunk {self._n + 1} on"),
+                remedy="Run it again: it then starts from the first record.",
+            )
         self._earlier = ()
         return None
 
@@ -149,15 +164,21 @@ class Memory:
 
 
 @contextmanager
-def journaled(store: GraphStore) -> Iterator[Memory]:
-    """Hold the store's import lock, and remember what an earlier run finished; nothing of both without a journal."""
+def journaled(store: GraphStore, *, anew: bool = False) -> Iterator[Memory]:
+    """Hold the store's import lock, and remember what an earlier run finished; nothing of both without a journal.
+
+    ``anew``: what is to be written is not what the earlier run wrote, whose chunks count for nothing.
+    """
     if not isinstance(store, Journaled):
         yield Memory(None, ())
         return
     journal = store.journal()
-    memory = Memory(journal, journal.claim())
+    earlier = journal.claim()
     try:
-        yield memory
+        yield Memory(journal, () if anew else earlier)
+    except _OtherRecords:
+        journal.release(complete=True)
+        raise
     except BaseException:
         with suppress(StoreError):  # the failure that brought us here is the one to tell
             journal.release(complete=False)

@@ -12,13 +12,14 @@ from kgrecall.recall.base import Evidence, Hits, Naming, QueryBatch
 from kgrecall.types import BoolArray, FloatArray, IntArray, Interactions, PosArray
 
 MS_PER_DAY = 86_400_000
+_STRAYS, _FEW = 1000, 100
 POPULAR = "POPULAR"
 """The relation of evidence from a user to a popular item."""
 
 
 def item_popularity(interactions: Interactions, *, half_life_days: float | None = None) -> FloatArray:
-    """Events per item, float32 (num_items,), each counting ``0.5 ** (age / half_life_days)``; age is taken from the last event.
-    An event without a time is as old as the oldest that has one.
+    """Events per item, float32 (num_items,), each counting ``0.5 ** (age / half_life_days)``; age is taken from the last event,
+    strays left aside. An event without a time is as old as the oldest that has one; an item with any event has more than 0.
 
     Raises:
         ConfigError: a half-life that is not positive, or events without time.
@@ -35,17 +36,31 @@ def item_popularity(interactions: Interactions, *, half_life_days: float | None 
     if not len(interactions):
         return np.zeros(interactions.num_items, np.float32)
     age = _ages(interactions.time) / (half_life_days * MS_PER_DAY)
-    return np.bincount(interactions.item_pos, weights=0.5**age, minlength=interactions.num_items).astype(np.float32)
+    counts = np.bincount(interactions.item_pos, weights=0.5**age, minlength=interactions.num_items).astype(np.float32)
+    counts[interactions.item_pos] = np.maximum(counts[interactions.item_pos], np.finfo(np.float32).tiny)
+    return counts
 
 
 def _ages(time: IntArray) -> NDArray[np.float64]:
-    """Milliseconds before the last known time, float64 (n,); 0 for all where no time is known."""
+    """Milliseconds before the last known time, float64 (n,), 0 for strays behind it; 0 for all where no time is known."""
     known = time != MISSING_TIME
     if not known.any():
         return np.zeros(len(time))
-    oldest, last = time[known].min(), time[known].max()
-    ages: NDArray[np.float64] = np.float64(last) - np.where(known, time, oldest)
+    oldest, last = time[known].min(), _last(time[known])
+    ages: NDArray[np.float64] = np.maximum(np.float64(last) - np.where(known, time, oldest), 0)
     return ages
+
+
+def _last(time: IntArray) -> int:
+    """The last time that is no stray: of the latest thousandth of all events, what lies as far behind the others as those reach
+    back to their median is one. A test event, or one of a clock that went wrong, would make all others infinitely old."""
+    late = max(1, len(time) // _STRAYS)
+    if len(time) < _FEW:
+        return int(time.max())
+    latest = np.partition(time, len(time) - late - 1)
+    usual, middle = int(latest[len(time) - late - 1]), int(np.median(time))
+    within = latest[latest <= usual + max(usual - middle, MS_PER_DAY)]
+    return int(within.max())
 
 
 def item_trend(

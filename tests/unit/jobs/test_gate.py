@@ -12,6 +12,7 @@ import pytest
 from kgrecall.errors import ConfigError
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.gate import BUILT, QUICK, GateConfig, run_gate
+from kgrecall.jobs.gate_quick import drawn_by_lot
 from kgrecall.jobs.gate_report import GateReport, Worth
 from kgrecall.jobs.gate_split import NEW, NEW_IN_ALL, SPARSE, WARM, GateSplit
 from tests.unit.jobs.conftest import Planted
@@ -46,6 +47,18 @@ def test_relations_are_told_apart(telling: GateReport) -> None:
     assert {found.relation: found.verdict for found in telling.relations}["NOISE"] != "carries"
     assert telling.relation_table().splitlines()[0].startswith("relation")
     assert json.loads(json.dumps(telling.to_dict()))["pipeline"] == QUICK
+
+
+def test_equal_scores_say_nothing() -> None:
+    """Not even the order of the ids."""
+    users = np.arange(3_000)
+    top = drawn_by_lot(np.zeros((3_000, 40), np.float32), users, 10)
+    share = np.bincount(top.ravel(), minlength=40) / 3_000
+    assert share.min() > 0.2
+    assert share.max() < 0.3
+    np.testing.assert_array_equal(top, drawn_by_lot(np.zeros((3_000, 40), np.float32), users, 10))
+    scores = np.tile(np.array([1, 5, -np.inf, 3], np.float32), (2, 1))
+    np.testing.assert_array_equal(drawn_by_lot(scores, np.array([0, 7]), 4), [[1, 3, 0, -1]] * 2)
 
 
 def test_a_graph_of_noise_is_not_proven(planted: Planted) -> None:

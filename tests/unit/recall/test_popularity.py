@@ -87,3 +87,26 @@ def test_the_order_fills_short_rows_without_repeating() -> None:
 def test_first_without() -> None:
     assert first_without(np.array([4, 2, 7, 1], np.int32), np.array([2, 4], np.int32), 1).tolist() == [7]
     assert first_without(np.array([4, 2], np.int32), np.array([2, 4], np.int32), 3).tolist() == []
+
+
+def test_one_stray_event_does_not_make_all_others_infinitely_old() -> None:
+    rng = np.random.default_rng(0)
+    time = np.sort(rng.integers(0, 300, 2_000)) * MS_PER_DAY
+    items = rng.integers(0, 50, 2_000)
+    known = Interactions(np.zeros(2_000, np.int64), items, np.ones(2_000, np.float32), time, 1, 50)
+    strayed = np.append(time, time.max() + 5 * 365 * MS_PER_DAY)
+    more = Interactions(np.zeros(2_001, np.int64), np.append(items, 7), np.ones(2_001, np.float32), strayed, 1, 50)
+    usual, now = item_popularity(known, half_life_days=7), item_popularity(more, half_life_days=7)
+    np.testing.assert_allclose(np.delete(now, 7), np.delete(usual, 7), rtol=1e-6)
+    assert now[7] == pytest.approx(usual[7] + 1)
+    np.testing.assert_allclose(
+        np.delete(item_trend(more, half_life_days=7), 7), np.delete(item_trend(known, half_life_days=7), 7), rtol=0.1
+    )
+
+
+def test_an_item_of_very_old_events_is_still_known() -> None:
+    time = np.array([0, 10_000 * MS_PER_DAY])
+    both = Interactions(np.zeros(2, np.int64), np.array([0, 1]), np.ones(2, np.float32), time, 1, 3)
+    popularity = item_popularity(both, half_life_days=1)
+    assert popularity[1] == 1
+    assert popularity[1] > popularity[0] > 0 == popularity[2]

@@ -190,9 +190,10 @@ def test_an_export_for_people_is_proposed_and_read(tmp_path: Path) -> None:
     report = kg.ingest(kg.read_tables(tmp_path, proposal.schema), store, proposal.schema)
     assert not report.reasons
     snapshot = kg.take_snapshot(store, proposal.schema)
-    assert snapshot.items.columns["auf_lager"].to_pylist() == [True, False]
-    assert snapshot.items.columns["preis"].to_pylist() == [1299.0, 12.5]
-    assert sorted(snapshot.interactions.time.tolist()) == [  # type: ignore[union-attr]
+    products = snapshot.properties["Product"]
+    assert products["auf_lager"].to_pylist() == [True, False]
+    assert products["preis"].to_pylist() == [1299.0, 12.5]
+    assert sorted(snapshot.interactions().time.tolist()) == [  # type: ignore[union-attr]
         _moment(2025, 3, 1, 9),
         _moment(2025, 6, 15, 20, 10),
         _moment(2025, 12, 31, 13, 45),
