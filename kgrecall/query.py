@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,10 @@ from kgrecall.errors import ConfigError, Shown, nearest
 
 Moment = int | str | datetime
 """A time: int64 milliseconds since 1970 UTC, ISO 8601, or a datetime; UTC where no zone is given."""
-_COLLECTIONS = ("history", "history_weights", "history_times", "friends", "exclude", "allow", "channels")
+_COLLECTIONS = {
+    **{"history": "ids", "friends": "ids", "exclude": "ids", "allow": "ids", "channels": "names"},
+    **{"history_weights": "numbers", "history_times": "times"},
+}
 _STRINGS = ("user_id", "item_id", "text", "taste")
 _LEAST_WEIGHT = 1e-30
 """Sums of weights must fit into float32."""
@@ -35,9 +38,10 @@ class Seen:
     days: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.events, str):
-            raise ConfigError("Seen.events", expected="names of relations", got=self.events, remedy="Put it into a list.")
-        if self.days is not None and not (isinstance(self.days, (int, float)) and 0 < self.days < math.inf):
+        named = self.events is None or (isinstance(self.events, Iterable) and all(isinstance(one, str) for one in self.events))
+        if isinstance(self.events, (str, Mapping)) or not named:
+            raise ConfigError("Seen.events", expected="names of relations", got=self.events, remedy="Put them into a list.")
+        if self.days is not None and not (_is_number(self.days) and 0 < self.days < math.inf):
             raise ConfigError(
                 "Seen.days", expected="a number of days > 0", got=self.days, remedy="Leave it out for all events."
             )
@@ -108,13 +112,7 @@ class Query:
                 remedy="For popular items of an unknown visitor pass history=[].",
             )
         for name in _COLLECTIONS:
-            if isinstance(getattr(self, name), str):
-                raise ConfigError(
-                    f"Query.{name}",
-                    expected="a collection of ids",
-                    got=getattr(self, name),
-                    remedy="Put the single value into a list.",
-                )
+            self._check_collection(name)
         for name in _STRINGS:
             if not isinstance(getattr(self, name), (str, type(None))):
                 raise ConfigError(f"Query.{name}", expected="a string", got=getattr(self, name), remedy="Put it into quotes.")
@@ -151,6 +149,31 @@ class Query:
         if self.history_times is None:
             return None
         return [milliseconds(time, "Query.history_times") for time in self.history_times]
+
+    def _check_collection(self, name: str) -> None:
+        """Strings, but for numbers and times of the history; what can be walked through only once is kept as a tuple."""
+        given = getattr(self, name)
+        if given is None:
+            return
+        if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+            raise ConfigError(
+                f"Query.{name}",
+                expected=f"a collection of {_COLLECTIONS[name]}",
+                got=given,
+                remedy="Put the single value into a list.",
+            )
+        if isinstance(given, Iterator):
+            object.__setattr__(self, name, tuple(given))
+        if _COLLECTIONS[name] not in ("ids", "names"):
+            return
+        other = next((value for value in getattr(self, name) if not isinstance(value, str)), None)
+        if other is not None or None in getattr(self, name):
+            raise ConfigError(
+                f"Query.{name}",
+                expected=f"{_COLLECTIONS[name]} as strings",
+                got=other,
+                remedy="Put each into quotes: str(...).",
+            )
 
     def _check_mapping(self, name: str) -> None:
         given = getattr(self, name)

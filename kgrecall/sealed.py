@@ -73,6 +73,17 @@ def sweep(parent: Path, name: str = "*") -> None:
             os.close(handle)
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is inside such a block with this folder, which must exist."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _locked(folder: Path) -> int | None:
     """A lock that ends with this process; None where another one holds it."""
     handle = os.open(folder, os.O_RDONLY)

@@ -5,6 +5,9 @@ Heavy libraries are imported inside the commands, so that ``kgrecall --help`` an
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 
 # isort: off
@@ -27,8 +30,19 @@ def main() -> None:
 
     Exit codes: 0 done, 1 an error, 2 a command that is not understood, 3 an import stopped by too many bad records.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that knows no dash prints a question mark
     try:
         app()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"kgrecall: the output could not be written: {error.strerror}", file=sys.stderr)
+        os._exit(1)  # what is still to be written cannot be
     except KGRecallError as error:
         print(f"kgrecall: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(3 if isinstance(error, TooManyBadRows) else 1)

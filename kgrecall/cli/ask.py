@@ -5,12 +5,13 @@ from __future__ import annotations
 import json as jsonlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kgrecall.cli.app import app
+from kgrecall.cli.app import app, read_lines
 from kgrecall.cli.files import Json
 from kgrecall.errors import ConfigError
 
@@ -34,6 +35,13 @@ More = Annotated[str | None, typer.Option("--query", help="Any fields of a query
 
 
 _SHOWN_SOURCES = 8
+
+
+class Unknown(StrEnum):
+    """As :attr:`kgrecall.jobs.batch.BatchConfig.unknown`."""
+
+    ERROR = "error"
+    POPULAR = "popular"
 
 
 @app.command()
@@ -79,6 +87,9 @@ def recall_all(
     plan: Annotated[Path | None, typer.Option(help="TOML file with rounds, rules, guarantees and diversity.")] = None,
     more: More = None,
     k: Annotated[int | None, typer.Option("-k", help="How many candidates each.  [default: 100]")] = None,
+    unknown: Annotated[
+        Unknown, typer.Option(help="Users who are not in the model: an error, or what is popular.")
+    ] = Unknown.ERROR,
     shard_users: Annotated[int, typer.Option(help="Users per file.")] = 10_000,
     worker: Annotated[str, typer.Option(help="This worker's number and how many share the job: 0/4.")] = "0/1",
     json: Json = False,
@@ -93,17 +104,20 @@ def recall_all(
     number, _, workers = worker.partition("/")
     if not (number.isdecimal() and workers.isdecimal()):
         raise ConfigError("--worker", expected="number/workers", got=worker, remedy="For example 0/4.")
-    config = BatchConfig(shard_users=shard_users, worker=int(number), workers=int(workers))
-    ids = None if users is None else users.read_text(encoding="utf-8").split("\n")
+    config = BatchConfig(shard_users=shard_users, worker=int(number), workers=int(workers), unknown=unknown.value)
+    ids = None if users is None else read_lines(users, "--users")
     given = {"k": k, "filter": only, "plan": None if plan is None else Plan.load(plan)}
     fields = {**_json_object(more), **{name: value for name, value in given.items() if value is not None}}
     with progress_bars() as progress:
-        asked = None if ids is None else [user_id for user_id in ids if user_id]
-        report = run(artifact, out=out, users=asked, query=fields, config=config, progress=progress)
+        report = run(artifact, out=out, users=ids, query=fields, config=config, progress=progress)
     if json:
         print_json(asdict(report))
     else:
-        console.print(f"{report.out}: {report.rows:,} candidates of {report.users:,} users in {report.written} files", end="")
+        console.print(
+            f"{report.out}: {report.rows:,} candidates of {report.users:,} users in {report.written} files",
+            end="",
+            markup=False,
+        )
         console.print(f"; {report.found} of {report.shards} files were there already")
 
 

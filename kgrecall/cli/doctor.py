@@ -28,8 +28,8 @@ def doctor(
     else:
         width = max(map(len, facts))
         for name, value in facts.items():
-            out.print(f"{name:<{width}}  {value}")
-        err.print("[red]" + "\n".join(problems) + "[/red]" if problems else "[green]ready[/green]")
+            out.print(f"{name:<{width}}  {value}", markup=False)
+        err.print("\n".join(problems) if problems else "ready", style="red" if problems else "green", markup=False)
     if problems:
         raise typer.Exit(1)
 

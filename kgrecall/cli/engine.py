@@ -51,7 +51,7 @@ def build(
     if json:
         print_json(report.to_dict())
     else:
-        console.print(str(report))
+        console.print(str(report), markup=False)
 
 
 def build_settings(path: Path | None, encoder: str | None) -> BuildConfig:

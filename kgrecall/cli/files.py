@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kgrecall.cli.app import app
+from kgrecall.cli.app import app, write_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Store = Annotated[str, typer.Option("--store", "-s", help="SQLite file or neo4j:// address.")]
@@ -42,14 +42,15 @@ def inspect(
 
     proposal = propose_mapping(files)
     if out is not None:
-        out.write_text(proposal.toml, encoding="utf-8")
+        write_text(out, proposal.toml, "--out")
     if json:
         print_json({"mapping": proposal.toml, "findings": list(proposal.findings), "doubts": list(proposal.doubts)})
         return
     for line in proposal.findings:
-        err.print(line, soft_wrap=True)
+        err.print(line, soft_wrap=True, markup=False)
     for line in proposal.doubts:
-        err.print(f"[yellow]unsure:[/yellow] {line}", soft_wrap=True)
+        err.print("[yellow]unsure:[/yellow]", end=" ")
+        err.print(line, soft_wrap=True, markup=False)
     print(proposal.toml if out is None else f"{out} written; now: kgrecall ingest FOLDER --mapping {out}")
 
 
@@ -94,7 +95,7 @@ def ingest(
     if json:
         print_json(report.to_dict())
     else:
-        out.print(str(report))
+        out.print(str(report), markup=False)
 
 
 @app.command()
@@ -116,7 +117,7 @@ def delete(
     try:
         if name in graph.schema.edges and name not in graph.schema.nodes:
             edges = delete_edges(graph, name, ids)
-            print_json({"edges": edges}) if json else out.print(f"{edges} {name} edges deleted")
+            print_json({"edges": edges}) if json else out.print(f"{edges} {name} edges deleted", markup=False)
             return
         done = erase(graph, name, ids, quarantines=quarantine or [_beside(store)])
     finally:
@@ -124,8 +125,9 @@ def delete(
     if json:
         print_json({"nodes": done.nodes, "quarantined": done.quarantined})
         return
-    out.print(f"{done.nodes} of {len(ids)} {name} nodes deleted, {done.quarantined} quarantine lines removed")
-    out.print("Models built before still know them: build again.")
+    out.print(f"{done.nodes} of {len(ids)} {name} nodes deleted, {done.quarantined} quarantine lines removed", markup=False)
+    if done.nodes:
+        out.print("Models built before still know them: build again.")
 
 
 @app.command()
@@ -178,7 +180,7 @@ def datasets(
     if json:
         print_json({"name": data.name, "folder": str(data.folder), "licence": data.licence})
     else:
-        err.print(data.licence)
+        err.print(data.licence, markup=False)
         print(data.folder)
 
 

@@ -21,8 +21,9 @@ import torch
 from pydantic import Field
 
 from kgrecall.encode.base import check_texts, normalised
+from kgrecall.encode.device import usable_device
 from kgrecall.encode.weights import Weights, find_weights
-from kgrecall.errors import ConfigError, CorruptArtifact, Shown
+from kgrecall.errors import CorruptArtifact, Shown
 from kgrecall.settings import Settings
 from kgrecall.types import FloatArray, IntArray
 
@@ -89,7 +90,7 @@ class TextEncoder:
 
     def __init__(self, config: TextEncoderConfig | str, *, device: str = "cpu") -> None:
         self.config = TextEncoderConfig(model=config) if isinstance(config, str) else config
-        self._device = _device(device)
+        self._device = usable_device(device)
         self._loader = _Loader(self.config, self._device)
 
     @property
@@ -190,20 +191,6 @@ def cpu_has_bfloat16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            "device",
-            expected="a device that torch can use here",
-            got=Shown(f"{name!r} ({str(error).partition(chr(10))[0]})"),
-            remedy='Pass "cpu", or install a build of torch for the accelerator.',
-        ) from error
-    return device
 
 
 def _load(config: TextEncoderConfig, device: torch.device) -> _Loaded:

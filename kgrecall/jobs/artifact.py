@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from kgrecall.errors import ConfigError, CorruptArtifact, NotBuilt, Shown
-from kgrecall.sealed import MANIFEST, flush, new_folder, read_manifest, seal, sweep
+from kgrecall.sealed import MANIFEST, alone_in, flush, new_folder, read_manifest, seal, sweep
 
 FORMAT = "kgrecall artifact"
 FORMAT_VERSION = 3
@@ -56,8 +56,11 @@ class ArtifactWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stack.__exit__(kind, error, trace)
-        if kind is None:
+        if kind is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with alone_in(self.out):  # a build that ends at the same moment would drop this one before it is pointed at
+            self._stack.__exit__(None, None, None)
             before = _current(self.out)
             _point(self.out, self.name)
             _drop_old(self.out, before)
@@ -106,7 +109,13 @@ class Artifact:
 
     def __init__(self, folder: str | Path, *, verify: bool = True) -> None:
         self.folder = current_build(folder)
-        self.manifest = read_manifest(self.folder, FORMAT, FORMAT_VERSION, verify=verify)
+        try:
+            self.manifest = read_manifest(self.folder, FORMAT, FORMAT_VERSION, verify=verify)
+        except (OSError, CorruptArtifact):
+            if current_build(folder) == self.folder:
+                raise
+            self.folder = current_build(folder)  # a new build was published, and this one removed, in between
+            self.manifest = read_manifest(self.folder, FORMAT, FORMAT_VERSION, verify=verify)
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -136,8 +145,8 @@ def current_build(folder: str | Path) -> Path:
         raise NotBuilt(
             "artifact", expected="a folder made by `kgrecall build`", got=str(folder), remedy="Build first, or check the path."
         )
-    build = folder / pointer.read_text(encoding="utf-8").strip()
-    if not build.is_dir():
+    build = folder / pointer.read_text(encoding="utf-8", errors="replace").strip()
+    if build == folder or not build.is_dir():
         raise CorruptArtifact(
             str(pointer), expected="the name of a build in the same folder", got=build.name, remedy="Build again, or roll back."
         )
@@ -156,7 +165,8 @@ def rollback(folder: str | Path) -> str:
         NotBuilt: there is no earlier build.
     """
     names = builds(folder)
-    here = names.index(current_build(folder).name)
+    current = current_build(folder).name
+    here = names.index(current) if current in names else 0
     if here == 0:
         raise NotBuilt(
             "rollback", expected="an earlier build", got=Shown(f"{len(names)} build(s)"), remedy="Build again instead."

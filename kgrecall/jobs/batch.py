@@ -16,14 +16,14 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from kgrecall.errors import ConfigError
+from kgrecall.errors import ConfigError, Shown, UnknownId
 from kgrecall.jobs.artifact import Artifact
 from kgrecall.jobs.serve import load_engine
 from kgrecall.recall.engine import RecallEngine
@@ -55,6 +55,8 @@ class BatchConfig(Settings):
     """This worker's number, from 0: it writes every ``workers``-th file."""
     workers: int = Field(default=1, ge=1)
     """How many workers share the job, on one machine or several with a common folder."""
+    unknown: Literal["error", "popular"] = "error"
+    """Users who are not in the model: an error before anything is written, or what is popular, as for a visitor."""
 
     @model_validator(mode="after")
     def _numbered(self) -> BatchConfig:
@@ -99,18 +101,17 @@ def recall_all(
         query: fields of :class:`~kgrecall.query.Query` that all share, such as ``{"k": 50, "filter": "price < 20"}``.
 
     Raises:
-        UnknownId: a user is not in the graph; nothing is written.
+        UnknownId: a user is not in the graph, and config.unknown says that this is an error; nothing is written.
         ConfigError: an impossible query, ``out`` holds another job, or it cannot be written.
     """
     config, fields = config or BatchConfig(), dict(query or {})
     build = Artifact(artifact, verify=False)
     engine = load_engine(build.folder)
     ids = engine.users.ids.to_pylist() if users is None else list(users)
-    if users is not None and (engine.users.positions(ids) < 0).any():
-        engine.users.position(ids[int(np.argmin(engine.users.positions(ids)))])
-    _check(fields, ids)
+    queries = _Queries(engine, fields, config.unknown)
+    queries.check(ids)
     folder = Path(out)
-    _claim(folder, _job(build, fields, ids, config.shard_users))
+    _claim(folder, {**_job(build, fields, ids, config.shard_users), "unknown": config.unknown})
     starts = range(0, len(ids), config.shard_users)
     report = BatchReport(folder, len(starts), 0, 0, 0, 0)
     for number, start in list(enumerate(starts))[config.worker :: config.workers]:
@@ -118,18 +119,46 @@ def recall_all(
         if path.exists():
             report = replace(report, found=report.found + 1)
         else:
-            rows = _write(path, engine, fields, part)
+            rows = _write(path, queries, part)
             report = replace(report, written=report.written + 1, users=report.users + len(part), rows=report.rows + rows)
         progress("recall", start + len(part), len(ids))
     return report
 
 
-def _check(fields: Mapping[str, Any], ids: Sequence[str]) -> None:
-    for name in ("user_id", "history"):
-        if name in fields:
-            raise ConfigError("query", expected="fields that all users share", got=name, remedy="Leave it out.")
-    if ids:
-        Query.of({**fields, "user_id": ids[0]})
+@dataclass(frozen=True)
+class _Queries:
+    """One query a user, with fields that all share."""
+
+    engine: RecallEngine
+    fields: Mapping[str, Any]
+    unknown: Literal["error", "popular"]
+
+    def check(self, ids: Sequence[str]) -> None:
+        """See before a file is written that the first of them is answered, and that all are known who must be.
+
+        Raises:
+            UnknownId: a user is not in the graph; names the first, and how many there are.
+            ConfigError: an impossible query.
+        """
+        for name in ("user_id", "history"):
+            if name in self.fields:
+                raise ConfigError("query", expected="fields that all users share", got=name, remedy="Leave it out.")
+        absent = np.flatnonzero(self.engine.users.positions(ids) < 0)
+        if len(absent) and self.unknown == "error":
+            first = int(absent[0])
+            raise UnknownId(
+                f"user {first + 1} of {len(ids):,}",
+                expected="users of the model",
+                got=Shown(f"{ids[first]!r}, and {len(absent) - 1:,} more that are none"),
+                remedy='Leave them out, or have them answered like visitors: unknown="popular".',
+            )
+        if ids:
+            self.engine.recall(self.of(ids[:1])[0])
+
+    def of(self, ids: Sequence[str]) -> list[Query]:
+        known = self.engine.users.positions(ids) >= 0
+        who = ({"user_id": user} if there else {"history": ()} for user, there in zip(ids, known, strict=True))
+        return [Query.of({**self.fields, **one}) for one in who]
 
 
 def _job(build: Artifact, fields: Mapping[str, Any], ids: Sequence[str], shard_users: int) -> dict[str, Any]:
@@ -179,7 +208,7 @@ def _claim(folder: Path, job: dict[str, Any]) -> None:
             )
 
 
-def _write(path: Path, engine: RecallEngine, fields: Mapping[str, Any], users: Sequence[str]) -> int:
+def _write(path: Path, queries: _Queries, users: Sequence[str]) -> int:
     """One file, block by block; returns its rows."""
     rows = 0
 
@@ -188,8 +217,8 @@ def _write(path: Path, engine: RecallEngine, fields: Mapping[str, Any], users: S
         with pq.ParquetWriter(partial, _SCHEMA, compression="zstd") as writer:
             for start in range(0, len(users), _BLOCK):
                 block = users[start : start + _BLOCK]
-                answers = engine.recall_many([Query.of({**fields, "user_id": user}) for user in block])
-                table = _table(block, answers, engine.items.ids)
+                answers = queries.engine.recall_many(queries.of(block))
+                table = _table(block, answers, queries.engine.items.ids)
                 rows += len(table)
                 writer.write_table(table)
 

@@ -58,6 +58,7 @@ def build(
 ) -> BuildReport:
     """Build an engine from everything in the store. Arguments and errors as in :func:`build_snapshot`."""
     config = config or BuildConfig()
+    _check(seed, device)
     with ArtifactWriter(out) as writer:
         clock = _clock(config)
         snapshot = take_snapshot(store, schema, progress=progress)
@@ -85,13 +86,25 @@ def build_snapshot(
             fusion are chosen on them first. The engine does not know them.
 
     Raises:
-        ConfigError: impossible settings, a negative seed, no such vectors, no interactions, or ``out`` cannot be written.
+        ConfigError: impossible settings, a negative seed, no such device or vectors, no interactions, or ``out`` cannot be
+            written.
         BudgetExceeded: ``ease`` was asked for by name, and the catalogue is too large for its memory.
         ShapeError: ``valid`` is of other users or items.
     """
     config = config or BuildConfig()
+    _check(seed, device)
     with ArtifactWriter(out) as writer:
         return _Build(snapshot, config, seed, device, cache, progress, _clock(config), valid).run(writer)
+
+
+def _check(seed: int, device: str) -> None:
+    """Raises ConfigError on a negative seed, or a device that does not exist, before the graph is read."""
+    if seed < 0:
+        raise ConfigError("seed", expected="an integer of 0 or more", got=seed, remedy="Any will do, for example 0.")
+    if device != "cpu":
+        from kgrecall.encode.device import usable_device  # brings torch
+
+        usable_device(device)
 
 
 def _clock(config: BuildConfig) -> Budget | None:
@@ -117,8 +130,6 @@ class _Build:
         self.progress, self.budget = progress, budget
         self.watch = Stopwatch()
         self.events = snapshot.interactions()
-        if seed < 0:
-            raise ConfigError("seed", expected="an integer of 0 or more", got=seed, remedy="Any will do, for example 0.")
         if not len(self.events):
             raise ConfigError(
                 "interactions",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrecall.errors import ConfigError
 from kgrecall.evaluate.comparison import Comparison, compare
 from kgrecall.evaluate.measures import MAP, MRR, NDCG, Coverage, ListMeasure, Measure, Novelty, Precision, Recall
 from kgrecall.evaluate.ranking import Rank
@@ -75,19 +76,27 @@ def run_trial(
     test part. Without times the share is drawn at random.
 
     Raises:
-        ConfigError: too few events, or nobody in the test part has a history.
+        ConfigError: too few events, a length of lists that is none, or nobody in the test part has a history; before anything
+            is built.
     """
+    measures = measures_at(ks)
     events = snapshot.interactions()
     split = split_by_time(events, valid=0, test=test) if timed(events) else split_random(events, valid=0, test=test, seed=seed)
+    truth = new_pairs(split.test, split.train)
+    warm = np.intersect1d(truth.user_pos, split.train.user_pos)
+    if not len(warm):
+        raise ConfigError(
+            "test",
+            expected="a part of the events that holds users who have others before it",
+            got=test,
+            remedy="Hold more events out, or import more of each user.",
+        )
     past = snapshot.with_interactions(split.train)
     report = build_snapshot(past, config, out=out, seed=seed, device=device, cache=cache, progress=progress)
     engine = load_engine(out)
-    truth = new_pairs(split.test, split.train)
-    warm = np.intersect1d(truth.user_pos, split.train.user_pos)
     systems = {**baselines(split.train, report), **rankers(engine)}
     some = a_few(warm, seed=seed)
     asked = Fold.of(split.train, truth, some)
-    measures = measures_at(ks)
     served = {name: rank for name, rank in systems.items() if name in (POPULARITY, FUSED)}
     return Trial(
         split=split,

@@ -32,6 +32,11 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def _as_it_is(text: str) -> str:
+    """Dollar signs of data are no mathematics."""
+    return text.replace("$", r"\$")
+
+
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25, linewidth=0.6)
@@ -51,7 +56,9 @@ def metric_by_k(curves: Mapping[str, Mapping[int, float]], measure: str, *, emph
         ks = sorted(curves[name])
         bold = name == emphasise
         colour = _EMPHASIS if bold else _PALETTE[i % len(_PALETTE)]
-        axes.plot(ks, [curves[name][k] for k in ks], marker="o", ms=4, lw=2.6 if bold else 1.3, color=colour, label=name)
+        axes.plot(
+            ks, [curves[name][k] for k in ks], marker="o", ms=4, lw=2.6 if bold else 1.3, color=colour, label=_as_it_is(name)
+        )
     axes.set(xlabel="k (length of the list)", ylabel=f"{measure}@k", ylim=(0, None))
     axes.set_xticks(sorted({k for curve in curves.values() for k in curve}))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -123,7 +130,7 @@ def draw_attribution(
             axes.barh(range(len(shown)), part, left=end.copy(), color=_PALETTE[i % len(_PALETTE)], height=0.7)
             end += part
         axes.scatter([], [], color=_PALETTE[i % len(_PALETTE)], marker="s", label=channel)
-    axes.set_yticks(range(len(shown)), [textwrap.shorten((names or {}).get(s) or s, 38) for s in shown])
+    axes.set_yticks(range(len(shown)), [_as_it_is(textwrap.shorten((names or {}).get(s) or s, 38)) for s in shown])
     axes.axvline(0, color=_EMPHASIS, lw=0.6)
     axes.set_xlabel("adds to the score")
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -167,16 +174,16 @@ def draw_graph(graph: nx.Graph, *, title: str = "") -> Figure:
     )
     shades = [colours[data.get("label", "")] for _, data in graph.nodes(data=True)]
     nx.draw_networkx_nodes(graph, place, ax=axes, node_color=shades, node_size=420, edgecolors="white")
-    names = {node: textwrap.fill(str(data.get("title") or node[-1]), 22) for node, data in graph.nodes(data=True)}
+    names = {node: _as_it_is(textwrap.fill(str(data.get("title") or node[-1]), 22)) for node, data in graph.nodes(data=True)}
     nx.draw_networkx_labels(
         graph, {n: (x, y - 0.09) for n, (x, y) in place.items()}, names, font_size=8, ax=axes, verticalalignment="top"
     )
-    relations = {(u, v): data.get("relation", "") for u, v, data in graph.edges(data=True)}
+    relations = {(u, v): _as_it_is(data.get("relation", "")) for u, v, data in graph.edges(data=True)}
     nx.draw_networkx_edge_labels(graph, place, relations, font_size=7, ax=axes, font_color="#555555", rotate=False)
     for label in labels:
         axes.scatter([], [], color=colours[label], label=label)
     axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=max(len(labels), 1))
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(_as_it_is(title), fontsize=10, loc="left")
     axes.margins(0.12, 0.3)  # names of two lines stand below the lowest node
     axes.axis("off")
     return figure

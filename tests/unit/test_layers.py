@@ -49,7 +49,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "faiss": ("index.faiss",),
     "numba": ("kernels.",),
     "llvmlite": ("kernels.",),
-    "torch": ("encode.pretrained", "model.", "privacy."),
+    "torch": ("encode.device", "encode.pretrained", "model.", "privacy."),
     "torch_geometric": ("model.",),
     "transformers": ("encode.pretrained",),
     "huggingface_hub": ("encode.",),

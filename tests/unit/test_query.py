@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 
 from kgrecall.errors import ConfigError
@@ -80,3 +81,28 @@ def test_a_query_from_json() -> None:
         Query.of({"freinds": []})
     with pytest.raises(ConfigError, match="Did you mean 'days'"):
         Query.of({"user_id": "a", "exclude_seen": {"day": 3}})
+
+
+@pytest.mark.parametrize("name", ["history", "friends", "exclude", "allow", "channels"])
+@pytest.mark.parametrize("given", [5, [1075], ["i1", None], {"i1": 2}, b"i1", "i1"])
+def test_collections_hold_strings(name: str, given: object) -> None:
+    with pytest.raises(ConfigError, match=rf"Query\.{name}"):
+        Query(**{"user_id": "u1", name: given})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["history_weights", "history_times"])
+def test_weights_and_times_are_collections(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Query\.{name}"):
+        Query(history=["i1"], **{name: 5})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("events", [5, [5], "VIEWED", {"VIEWED": 1}])
+def test_events_of_seen_are_names(events: object) -> None:
+    with pytest.raises(ConfigError, match=r"Seen\.events"):
+        Seen(events=events)  # type: ignore[arg-type]
+
+
+def test_a_collection_may_be_a_generator_or_an_array() -> None:
+    query = Query(history=(item for item in ("i1", "i2")), exclude=np.array(["i3"]))  # type: ignore[arg-type]
+    assert query.history == ("i1", "i2")
+    assert query.exclude == {"i3"}

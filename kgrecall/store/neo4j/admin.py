@@ -59,7 +59,7 @@ def export_for_admin(store: GraphStore, folder: str | Path, *, progress: Progres
         StoreError: the store cannot be read.
     """
     folder, schema = Path(folder), store.schema
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError("folder", expected="a new or empty folder", got=str(folder), remedy="Choose another one.")
     folder.mkdir(parents=True, exist_ok=True)
     nodes, edges, arguments = {}, {}, list(_FORMAT)

@@ -265,3 +265,29 @@ def test_the_process_prints_one_line_and_exits_with_1(tmp_path: Path) -> None:
     assert result.stdout == ""
     assert result.stderr.startswith("kgrecall: NotBuilt: ")
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_files_that_cannot_be_read_or_written(shop_build: BuildReport, tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"M\xfcller\n")
+    for users in (tmp_path / "nothing", tmp_path, tmp_path / "latin"):
+        error = refused("recall-all", shop_build.out, "--out", tmp_path / "a", "--users", users)
+        assert isinstance(error, ConfigError)
+        assert "--users: expected a text file in UTF-8" in str(error)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "views.csv").write_text("user_id,item_id,Price [eur],[/x]\nu1,i1,3.5,a\nu2,i2,4.5,b\nu1,i2,4.5,c\n")
+    for out in (tmp_path / "absent" / "x.toml", tmp_path):
+        assert "--out: expected a file that can be written" in str(refused("inspect", tmp_path / "raw", "--out", out))
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "raw"), "--out", str(tmp_path / "x.toml")])
+    assert result.exit_code == 0
+    assert "Price [eur] number" in result.stderr
+
+
+def test_a_list_of_users_as_excel_writes_it(shop_build: BuildReport, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_bytes(b"\xef\xbb\xbfu001\r\n u002 \r\n\r\nnobody\r\n")
+    run(
+        *("recall-all", shop_build.out, "--out", tmp_path / "a", "--users", tmp_path / "ids.txt", "-k", "2"),
+        *("--unknown", "popular"),
+    )
+    import pyarrow.parquet as pq
+
+    assert pq.read_table(tmp_path / "a")["user_id"].to_pylist() == ["u001"] * 2 + ["u002"] * 2 + ["nobody"] * 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +164,34 @@ def test_a_file_in_the_way_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "model").write_text("a file")
     with pytest.raises(ConfigError, match="a folder"):
         write(tmp_path / "model")
+
+
+def _publish(out: Path, number: int, errors: Queue[str]) -> None:
+    for _ in range(number):
+        try:
+            write(out)
+        except Exception as error:  # told to the parent
+            errors.put(f"{type(error).__name__}: {error}")
+
+
+def test_builds_that_end_at_the_same_moment_leave_one_that_is_served(tmp_path: Path) -> None:
+    context = get_context("spawn")
+    errors: Queue[str] = context.Queue()
+    children = [context.Process(target=_publish, args=(tmp_path, 15, errors)) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert errors.empty()
+    assert Artifact(tmp_path).array("vectors").tolist() == [[1, 1], [1, 1], [1, 1]]
+    assert len(builds(tmp_path)) <= 3
+
+
+def test_a_build_folder_has_nothing_to_roll_back_to(tmp_path: Path) -> None:
+    write(tmp_path)
+    write(tmp_path)
+    with pytest.raises(NotBuilt, match="an earlier build"):
+        rollback(current_build(tmp_path))
+    (tmp_path / "current").write_bytes(b"\xff\xfe")
+    with pytest.raises(CorruptArtifact, match="the name of a build"):
+        Artifact(tmp_path)

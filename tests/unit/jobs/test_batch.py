@@ -130,3 +130,23 @@ def test_a_job_tells_what_it_was(shop_build: BuildReport, tmp_path: Path) -> Non
     recall_all(shop_build.out, out=tmp_path / "a", users=[], query={"plan": {"pool": 9}})
     job = json.loads((tmp_path / "a" / "_job.json").read_text())
     assert (job["users"], job["query"], job["build"]) == (0, {"plan": {"pool": 9}}, shop_build.build)
+
+
+def test_users_who_are_not_in_the_model(shop_build: BuildReport, tmp_path: Path) -> None:
+    users = ["u005", "nobody", "u006", "none"]
+    with pytest.raises(UnknownId, match=r"user 2 of 4: expected users of the model, got 'nobody', and 1 more"):
+        recall_all(shop_build.out, out=tmp_path / "a", users=users)
+    assert not (tmp_path / "a").exists()
+    config = BatchConfig(unknown="popular")
+    recall_all(shop_build.out, out=tmp_path / "a", users=users, query={"k": 3}, config=config)
+    rows = pq.read_table(tmp_path / "a").to_pylist()
+    assert [row["user_id"] for row in rows[::3]] == users
+    visitor = load_engine(shop_build.out).recall(Query(history=[], k=3))
+    assert [row["item_id"] for row in rows if row["user_id"] == "nobody"] == list(visitor.item_ids)
+    assert {row["served"] for row in rows if row["user_id"] == "none"} == {"cold"}
+
+
+def test_a_query_that_the_engine_refuses_claims_no_folder(shop_build: BuildReport, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="price"):
+        recall_all(shop_build.out, out=tmp_path / "a", query={"filter": "prce < 60"})
+    assert recall_all(shop_build.out, out=tmp_path / "a", query={"filter": "price < 60"}).written == 1

@@ -268,3 +268,12 @@ def test_what_no_channel_needs_is_neither_made_nor_kept(shop_snapshot: GraphSnap
     engine = load_engine(tmp_path / "built")
     assert engine.channel_names == ("user_knn", "popularity")
     assert len(engine.recall(Query(history=[], k=5)).item_ids) == 5
+
+
+@pytest.mark.parametrize("device", ["cuda:9", "foo"])
+def test_a_device_that_is_not_there_is_said_before_anything_is_done(
+    shop_snapshot: GraphSnapshot, tmp_path: Path, device: str
+) -> None:
+    with pytest.raises(ConfigError, match="a device that torch can use here"):
+        build_snapshot(shop_snapshot, out=tmp_path / "model", device=device)
+    assert not (tmp_path / "model").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kgrecall.errors import ConfigError
 from kgrecall.graph.snapshot import GraphSnapshot
 from kgrecall.jobs.build_config import BuildConfig
 from kgrecall.jobs.trial import COSINE, FUSED, POPULARITY, TUNED, Trial, run_trial
@@ -49,3 +50,12 @@ def test_overlap_is_a_share_of_the_row_channel(trial: Trial) -> None:
 def test_nothing_lies_beside_the_artifact(trial: Trial) -> None:
     folder = Path(trial.report.out)
     assert sorted(p.name for p in folder.iterdir()) == sorted([trial.report.build, "current"])
+
+
+@pytest.mark.parametrize(("ks", "test"), [((0,), 0.1), ((10,), 0.0)])
+def test_what_cannot_be_measured_is_said_before_the_build(
+    shop_snapshot: GraphSnapshot, quick_config: BuildConfig, tmp_path: Path, ks: tuple[int, ...], test: float
+) -> None:
+    with pytest.raises(ConfigError):
+        run_trial(shop_snapshot, quick_config, out=tmp_path / "model", ks=ks, test=test)
+    assert not (tmp_path / "model").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from html.parser import HTMLParser
 from pathlib import Path as FilePath
 
@@ -96,3 +97,14 @@ def test_an_attribution_is_drawn_to_both_sides() -> None:
     assert ends == [-0.1, 0.1, 0.2, 0.3]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["item_knn", "text"]
     assert len({tuple(handle.get_facecolor()[0]) for handle in axes.get_legend().legend_handles}) == 2
+
+
+def test_dollar_signs_are_no_mathematics() -> None:
+    odd = "A$AP $_$ Ty Dolla $ign"
+    figures = [
+        draw_attribution({"c": {"i1": 1.0}}, {"i1": odd}),
+        metric_by_k({odd: {1: 0.5}}, "Recall"),
+        draw_graph(explanation_graph([Path("c", (USER, Node("Movie", "1", odd)), ("RATED",), 1.0, odd)]), title=odd),
+    ]
+    for figure in figures:
+        figure.savefig(io.BytesIO(), format="svg")
