@@ -36,7 +36,7 @@ class Settings(BaseModel):
             ConfigError: the file cannot be read, or as the constructor; names the file.
         """
         try:
-            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            data = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(
                 str(path), expected="a readable TOML file", got=Shown(error), remedy="Check the path, or mend that line."

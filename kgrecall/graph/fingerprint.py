@@ -38,19 +38,22 @@ def add_numbers(digest: Digest, array: NDArray[Any]) -> None:
     digest.update(little.data.cast("B") if len(little) else b"")
 
 
-def add_column(digest: Digest, array: pa.Array) -> None:
-    """Type, nulls and values of an Arrow array of one of ``ARROW_TYPES``."""
-    add_text(digest, f"{array.type} {len(array)}")
-    add_numbers(digest, np.packbits(array.is_null().to_numpy(zero_copy_only=False)))
-    values = array.drop_null()
-    if pa.types.is_string(array.type):
-        add_numbers(digest, pc.binary_length(values).to_numpy(zero_copy_only=False))
-        digest.update(_string_bytes(values))
-    elif pa.types.is_list(array.type):
-        add_numbers(digest, pc.list_value_length(values).to_numpy(zero_copy_only=False))
-        add_column(digest, values.flatten())
+def add_column(digest: Digest, column: pa.Array | pa.ChunkedArray) -> None:
+    """Type, nulls and values of a column of one of ``ARROW_TYPES``, the same however it is cut into chunks."""
+    add_text(digest, f"{column.type} {len(column)}")
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    chunks = chunks or [pa.array([], column.type)]
+    add_numbers(digest, np.packbits(np.concatenate([chunk.is_null().to_numpy(zero_copy_only=False) for chunk in chunks])))
+    values = [chunk.drop_null() for chunk in chunks]
+    if pa.types.is_string(column.type):
+        add_numbers(digest, np.concatenate([pc.binary_length(part).to_numpy(zero_copy_only=False) for part in values]))
+        for part in values:
+            digest.update(_string_bytes(part))
+    elif pa.types.is_list(column.type):
+        add_numbers(digest, np.concatenate([pc.list_value_length(part).to_numpy(zero_copy_only=False) for part in values]))
+        add_column(digest, pa.chunked_array([part.flatten() for part in values]))
     else:
-        add_numbers(digest, values.to_numpy(zero_copy_only=False))
+        add_numbers(digest, np.concatenate([part.to_numpy(zero_copy_only=False) for part in values]))
 
 
 def _string_bytes(values: pa.StringArray) -> memoryview | bytes:

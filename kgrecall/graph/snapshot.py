@@ -157,7 +157,7 @@ class GraphSnapshot:
             add_column(digest, vocabulary.ids)
             for name, column in zip(self.properties[label].column_names, self.properties[label].columns, strict=True):
                 add_text(digest, name)
-                add_column(digest, column.combine_chunks())
+                add_column(digest, column)
         for edge_type, edges in sorted(self.relations.items()):
             add_text(digest, "\0".join((*edge_type, self.origins[edge_type])))
             for array in (edges.indptr, edges.indices, edges.weight):

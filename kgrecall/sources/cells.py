@@ -71,8 +71,7 @@ def plain(array: pa.Array, null_values: Sequence[str] = ()) -> Cells:
 
     The result is of type string, boolean, a number or a point in time.
     """
-    if types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = _without_wrapping(array)
     if is_list(array.type):
         return _unwrapped(array, null_values)
     if not _is_plain(array.type) and not _holds_bytes(array.type):
@@ -85,7 +84,22 @@ def plain(array: pa.Array, null_values: Sequence[str] = ()) -> Cells:
         array, problems = _utf8(array)
         for text in null_values:
             array = without(array, positions(pc.equal(array, text)))
+    elif words := [text for text in null_values if text]:
+        array = without(array, positions(pc.is_in(as_text(array), pa.array(words))))
     return Cells(array, problems)
+
+
+def _without_wrapping(array: pa.Array) -> pa.Array:
+    """Dictionaries decoded, UUIDs as text, other extension types as what they are stored as, and decimals of more than 38
+    digits as text."""
+    if isinstance(array.type, pa.BaseExtensionType):
+        if array.type.extension_name == "arrow.uuid":
+            return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())
+        array = array.storage
+    if types.is_dictionary(array.type):
+        words = array.dictionary.cast(pa.string()) if types.is_string_view(array.type.value_type) else array.dictionary
+        array = words.take(array.indices)  # a view cannot be taken from
+    return array.cast(pa.string()) if types.is_decimal256(array.type) else array
 
 
 def _is_plain(kind: pa.DataType) -> bool:
@@ -129,7 +143,7 @@ def _decoded(cell: bytes | None) -> str | None:
 
 
 def as_text(values: pa.Array, numerals: Numerals | None = None) -> pa.StringArray:
-    """The text of plain values. Whole floating-point numbers lose their ``.0`` (columns of integers with gaps), NaN is null.
+    """The text of plain values. Whole numbers lose their ``.0`` (columns of integers with gaps), NaN is null.
 
     ``numerals``: remembers the texts of whole numbers for the next column.
     """
@@ -143,6 +157,8 @@ def as_text(values: pa.Array, numerals: Numerals | None = None) -> pa.StringArra
             pa.array(whole.fill_null(False).to_numpy()), integers.to_arrow().cast(pa.string()), values.cast(pa.string())
         )
         return without(text, positions(number.is_nan()))
+    if types.is_decimal(values.type):
+        return pc.replace_substring_regex(values.cast(pa.string()), r"\.0+$", "")
     return (numerals or Numerals()).texts_of(values) if types.is_integer(values.type) else values.cast(pa.string())
 
 
@@ -151,12 +167,14 @@ class ListCells:
     """Cells that hold lists, flattened.
 
     ``flat`` (m,) plain values without nulls; ``parents`` int64 (m,), the row of each element, ascending; ``present`` bool
-    (n,), rows that hold a list at all, be it empty; ``problems`` by row.
+    (n,), rows that hold a list at all, be it empty; ``holes`` int64: rows whose list has elements without a value, which
+    ``flat`` does not hold; ``problems`` by row.
     """
 
     flat: pa.Array
     parents: IntArray
     present: BoolArray
+    holes: IntArray
     problems: Problems = field(default_factory=dict)
 
     def pack(self, flat: pa.Array) -> pa.ListArray:
@@ -169,8 +187,7 @@ class ListCells:
 def list_cells(array: pa.Array, separator: str | None, null_values: Sequence[str] = (), *, around: str = "") -> ListCells:
     """Cut cells into elements: text at the separator (blanks around an element and empty elements are dropped), Arrow lists
     as they are; without a separator a cell is a list of one. ``around``: characters that may stand around a text of several."""
-    if types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = _without_wrapping(array)
     problems: Problems = {}
     if not is_list(array.type):
         cells = plain(array, null_values)
@@ -178,9 +195,13 @@ def list_cells(array: pa.Array, separator: str | None, null_values: Sequence[str
         if separator is not None and types.is_string(array.type):
             array = pc.split_pattern(pc.utf8_trim(array, around) if around else array, separator)
     present = array.is_valid().to_numpy(zero_copy_only=False)
+    holes = np.empty(0, np.int64)
     if is_list(array.type):
-        parents = pc.list_parent_indices(array).to_numpy().astype(np.int64)
+        filled = np.flatnonzero(present)
+        array = array.filter(pa.array(present)) if array.null_count else array  # what a null hides is no element
+        parents = filled[pc.list_parent_indices(array).to_numpy()].astype(np.int64)
         inner = plain(pc.list_flatten(array), null_values)
+        holes = np.unique(parents[positions(pc.list_flatten(array).is_null())])
         problems = joined(problems, {reason: np.unique(parents[found]) for reason, found in inner.problems.items()})
         flat = inner.values
     else:
@@ -189,4 +210,4 @@ def list_cells(array: pa.Array, separator: str | None, null_values: Sequence[str
         flat = pc.utf8_trim_whitespace(flat)
     keep = pc.and_(flat.is_valid(), pc.not_equal(flat, "")) if types.is_string(flat.type) else flat.is_valid()
     keep = pc.fill_null(keep, False)
-    return ListCells(flat.filter(keep), parents[keep.to_numpy(zero_copy_only=False)], present, problems)
+    return ListCells(flat.filter(keep), parents[keep.to_numpy(zero_copy_only=False)], present, holes, problems)

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from kgrecall.errors import Shown, SourceError
 from kgrecall.mapping import FileMapping
-from kgrecall.sources.raw import BadRows, RawBatch
+from kgrecall.sources.raw import BadRows, RawBatch, check_unique
 from kgrecall.sources.streams import unreadable
 
 _BATCH_BYTES = 16 << 20
@@ -39,6 +39,7 @@ class ParquetSource:
             return file.schema_arrow
 
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
+        check_unique(self.name, self.columns, columns)
         with _checked(self.path, "Parquet"), parquet.ParquetFile(self.path) as file:
             rows = min(batch_rows, max(1024, _BATCH_BYTES // _row_bytes(file.metadata)))
             batches = file.iter_batches(batch_size=rows, columns=list(columns), use_threads=False)
@@ -65,6 +66,7 @@ class ArrowSource:
             return _ipc_reader(file).schema
 
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
+        check_unique(self.name, self.columns, columns)
         with _checked(self.path, "Arrow"), pa.memory_map(str(self.path)) as file:
             reader = _ipc_reader(file)
             yield from _numbered(_ipc_batches(reader), columns, batch_rows, None)
@@ -78,7 +80,7 @@ class MemorySource:
         name: what origins call it.
 
     Raises:
-        SourceError: it is no table, or two columns have one name.
+        SourceError: it is no table; when it is read, that two columns of a name that is mapped.
     """
 
     def __init__(self, table: object, name: str) -> None:
@@ -99,6 +101,7 @@ class MemorySource:
         return _types(self._table.schema)
 
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
+        check_unique(self.name, self.columns, columns)
         batches = self._table.select(list(columns)).to_batches(max_chunksize=batch_rows)
         yield from _numbered(batches, columns, batch_rows, self._table.num_rows)
 

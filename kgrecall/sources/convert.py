@@ -106,8 +106,14 @@ def _may_hold_blanks(text: pa.StringArray) -> bool:
 def _convert_list(lists: ListCells, kind: PropertyType, decimal: DecimalMark | None) -> Cells:
     inner = _plain(lists.flat, "number" if kind == "numbers" else "string", decimal)
     by_row = {reason: np.unique(lists.parents[found]) for reason, found in inner.problems.items()}
-    values = lists.pack(inner.values.cast(pa.float32()) if kind == "numbers" else inner.values)
     problems = joined(lists.problems, by_row)
+    flat = inner.values
+    if kind == "numbers":
+        flat = flat.cast(pa.float32(), safe=False)
+        infinite = positions(pc.invert(pc.is_finite(flat)))  # larger than 32 bits can say
+        unusable = {Reason.NOT_A_NUMBER: lists.holes, Reason.NOT_FINITE: np.unique(lists.parents[infinite])}
+        problems = joined(problems, unusable)
+    values = lists.pack(flat)
     for found in problems.values():
         values = without(values, found)
     return Cells(values, problems)
@@ -156,7 +162,8 @@ def _numbers(raw: pl.Series) -> Cells:
 
 
 def _integers(raw: pl.Series) -> Cells:
-    integer = _parsed(raw, pl.Int64) if not raw.dtype.is_float() else pl.Series([None] * len(raw), dtype=pl.Int64)
+    fractions = raw.dtype.is_float() or raw.dtype.is_decimal()
+    integer = pl.Series([None] * len(raw), dtype=pl.Int64) if fractions else _parsed(raw, pl.Int64)
     if integer.null_count() == raw.null_count():
         return Cells(integer.to_arrow())
     number = _parsed(raw, pl.Float64)  # "1995.0": columns of integers with gaps are often exported so

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from kgrecall.errors import Shown, SourceError
+from kgrecall.errors import SourceError
 from kgrecall.mapping import FileMapping
 from kgrecall.sources.lines import Block, Dialect, first_record, record_blocks, split_cells, split_records
 from kgrecall.sources.quarantine import Reason
-from kgrecall.sources.raw import BadRows, RawBatch, row_numbers, sliced
+from kgrecall.sources.raw import BadRows, RawBatch, check_unique, row_numbers, sliced
 from kgrecall.sources.streams import is_utf8, text_chunks
 from kgrecall.types import BoolArray, IntArray
 
@@ -39,7 +39,7 @@ class DelimitedSource:
 
     def __init__(self, path: Path, name: str, mapping: FileMapping, wanted: Iterable[str] = ()) -> None:
         self.path, self.name, self.mapping, self._wanted = path, name, mapping, frozenset(wanted)
-        if mapping.quote is not None and (len(mapping.quote) != 1 or not mapping.quote.isascii()):
+        if mapping.quote is not None and (len(mapping.quote) != 1 or not mapping.quote.isascii() or mapping.quote in "\r\n"):
             raise SourceError(
                 f"{name}: quote", expected="one ASCII character", got=mapping.quote, remedy='Use quote = "" for none.'
             )
@@ -83,7 +83,7 @@ class DelimitedSource:
         return cell
 
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
-        self._check_unique(columns)
+        check_unique(self.name, self.columns, columns)
         skip, first = (self._first[1] if self.mapping.header else 0), 1
         for block in record_blocks(_without(skip, text_chunks(self.path, self.mapping.encoding)), self.dialect):
             table, ragged = self._parse(block, columns)
@@ -91,16 +91,6 @@ class DelimitedSource:
             first += table.num_rows + len(ragged) + len(block.broken)
             yield from bad
             yield from self._batches(block, table, good, batch_rows)
-
-    def _check_unique(self, columns: Sequence[str]) -> None:
-        twice = [name for name in columns if self.columns.count(name) > 1]
-        if twice:
-            raise SourceError(
-                f"{self.name}: header",
-                expected="every mapped column once",
-                got=Shown(f"{twice[0]!r} {self.columns.count(twice[0])} times"),
-                remedy="Rename one of them in the file.",
-            )
 
     def _parse(self, block: Block, columns: Sequence[str] | None) -> tuple[pa.Table, dict[int, bytes]]:
         """(binary columns, position among the block's unbroken records -> ragged line)."""

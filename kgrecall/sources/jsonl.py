@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from kgrecall.errors import Shown, SourceError
 from kgrecall.mapping import FileMapping
 from kgrecall.sources.lines import Dialect, record_blocks
 from kgrecall.sources.quarantine import Reason
@@ -23,7 +24,7 @@ from kgrecall.types import IntArray
 _NO_DIALECT = Dialect(b",", None)
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 """Numbers keep their digits: ``12345678901234567890`` and ``1.10`` may be ids."""
-_SAMPLE_BYTES = 1 << 18
+_SAMPLE_BYTES, _LONGEST, _LONGEST_NAME = 1 << 18, 1 << 26, 1 << 10
 _Cell = str | list[str | None] | dict[str, Any] | None
 
 
@@ -44,12 +45,46 @@ class JsonLinesSource:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The members seen in the first 256 KiB, nested ones with a dot."""
+        """The members seen at the beginning, nested ones with a dot, and those asked for that come later.
+
+        Raises:
+            SourceError: no line is an object.
+        """
         names: dict[str, None] = {}
-        head, _ = next(text_chunks(self.path, self.mapping.encoding, _SAMPLE_BYTES), (b"", 0.0))
-        for line in head.splitlines()[:1000]:
-            names.update(dict.fromkeys(_member_names(parsed_object(line) or {})))
-        return tuple(names)
+        objects = [parsed_object(line) for line in self._first_lines]
+        for found in objects:
+            names.update(dict.fromkeys(_member_names(found or {})))
+        if objects and all(found is None for found in objects):
+            raise SourceError(
+                self.name,
+                expected="one JSON object a line",
+                got=Shown(repr(self._first_lines[0][:60].decode("utf-8", "replace"))),
+                remedy="Write each record on a line of its own, for example by: jq -c '.[]'.",
+            )
+        return (*names, *self._met_later([name for name in self._wanted if name not in names]))
+
+    @cached_property
+    def _first_lines(self) -> list[bytes]:
+        """Those of the first 256 KiB that hold anything; the first record, however long it is."""
+        head = b""
+        for chunk, _ in text_chunks(self.path, self.mapping.encoding, _SAMPLE_BYTES):
+            head += chunk
+            if b"\n" in head or len(head) > _LONGEST:
+                break
+        lines = [line for line in head.split(b"\n")[:1000] if line.strip()]
+        return lines[:-1] if len(lines) > 1 and not head.endswith(b"\n") else lines
+
+    def _met_later(self, names: Sequence[str]) -> list[str]:
+        """Which of these members occur anywhere in the file: absent and null are the same, but a wrong name is a mistake."""
+        missing = {name: f'"{name.rpartition(".")[2]}"'.encode() for name in names}
+        before, found = b"", set[str]()
+        for chunk, _ in text_chunks(self.path, self.mapping.encoding, CHUNK_BYTES // 4) if missing else ():
+            text = before + chunk
+            found |= {name for name, quoted in missing.items() if quoted in text}
+            before = chunk[-_LONGEST_NAME:]
+            if len(found) == len(missing):
+                break
+        return [name for name in names if name in found]
 
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[RawBatch | BadRows]:
         first = 1

@@ -27,7 +27,7 @@ from kgrecall.mapping import FileMapping
 from kgrecall.sources.lines import Dialect, record_blocks
 from kgrecall.sources.quarantine import Reason
 from kgrecall.sources.raw import BadRows, RawBatch
-from kgrecall.sources.streams import text_chunks
+from kgrecall.sources.streams import is_utf8, text_chunks
 
 _LINES = Dialect(b" ", None)
 _TRIPLE = ("head", "relation", "tail")
@@ -67,9 +67,12 @@ class KgatSource:
         parts: list[pl.DataFrame] = []
         first = 1
         for block in record_blocks(text_chunks(self.path, self.mapping.encoding), _LINES):
-            lines = block.data.decode("utf-8", "replace").splitlines()
+            lines, broken = _decoded(block.data.removesuffix(b"\n").split(b"\n"))
             rows = np.arange(first, first + len(lines), dtype=np.int64)
             first += len(lines)
+            if broken:
+                at = np.array(list(broken), np.int64)
+                yield BadRows(rows[at] - int(bool(self._header)), Reason.BAD_ENCODING, list(broken.values()))
             frame = pl.DataFrame({"row": rows, "line": lines})
             if self._header and not parts:
                 frame = frame.slice(1)
@@ -151,3 +154,12 @@ def _batches(table: pl.DataFrame, columns: Sequence[str], header: int, batch_row
 def _array(series: pl.Series) -> pa.Array:
     array = series.to_arrow()
     return pc.cast(array, pa.string()) if series.dtype == pl.String else array
+
+
+def _decoded(lines: list[bytes]) -> tuple[list[str], dict[int, bytes]]:
+    """Lines as text, those that are none empty; and these by their place."""
+    try:
+        return [line.decode("utf-8") for line in lines], {}
+    except UnicodeDecodeError:
+        broken = {i: line for i, line in enumerate(lines) if not is_utf8(line)}
+        return ["" if i in broken else line.decode("utf-8") for i, line in enumerate(lines)], broken

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
+from kgrecall.errors import Shown, SourceError
 from kgrecall.sources.quarantine import Reason
 from kgrecall.types import IntArray
 
@@ -72,6 +73,18 @@ class TypedSource(Protocol):
     def types(self) -> Mapping[str, str]:
         """Column -> Arrow's name of its type."""
         ...
+
+
+def check_unique(name: str, have: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises SourceError when one of the mapped ``columns`` is there more than once."""
+    twice = [column for column in columns if have.count(column) > 1]
+    if twice:
+        raise SourceError(
+            f"{name}: header",
+            expected="every mapped column once",
+            got=Shown(f"{twice[0]!r} {have.count(twice[0])} times"),
+            remedy="Rename one of them in the file.",
+        )
 
 
 def row_numbers(first: int, total: int, removed: Sequence[int] | IntArray) -> IntArray:

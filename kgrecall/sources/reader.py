@@ -213,7 +213,12 @@ def _paths(folder: Path, mapping: FileMapping) -> list[Path]:
     literal = folder / mapping.path
     if literal.is_file():
         return [literal]
-    parts = sorted(path for path in folder.glob(mapping.path) if path.is_file()) if not Path(mapping.path).is_absolute() else []
+    try:
+        parts = sorted(path for path in folder.glob(mapping.path) if path.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise SourceError(
+            "path", expected="a file or a glob such as events/*.csv", got=mapping.path, remedy=f"{error}."
+        ) from error
     if parts or mapping.optional:
         return parts
     there = [path.name for path in folder.iterdir()] if folder.is_dir() else []

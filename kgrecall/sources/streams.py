@@ -92,8 +92,13 @@ def codec_name(encoding: str) -> str:
         SourceError: Python knows no such encoding.
     """
     try:
-        return "utf-8" if encoding.lower().replace("_", "-") in {"utf-8-sig", "utf8-sig"} else codecs.lookup(encoding).name
-    except LookupError as error:
+        if encoding.lower().replace("_", "-") in {"utf-8-sig", "utf8-sig"}:
+            return "utf-8"
+        name = codecs.lookup(encoding).name
+        if not isinstance(codecs.getincrementaldecoder(name)("kgrecall_mark").decode(b"a" * 8, final=True), str):
+            raise LookupError(encoding)
+        return name
+    except (LookupError, UnicodeError, ValueError, TypeError, AssertionError) as error:
         known = ("utf-8", "utf-16", "latin-1", "cp1252", "cp1251", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr")
         raise SourceError("encoding", expected="a text encoding", got=encoding, remedy=nearest(encoding, known)) from error
 

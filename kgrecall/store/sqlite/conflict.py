@@ -103,4 +103,5 @@ def rounds(parts: Sequence[NDArray[Any]], times: IntArray | None) -> list[IntArr
         starts[1:] = np.any([part[order][1:] != part[order][:-1] for part in parts], axis=0)
     first = np.flatnonzero(starts)
     turn = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
-    return [order[turn == n] for n in range(int(turn.max(initial=-1)) + 1)]
+    by_turn = np.argsort(turn, kind="stable")
+    return np.split(order[by_turn], np.cumsum(np.bincount(turn))[:-1]) if len(turn) else []
